@@ -1,0 +1,70 @@
+/*
+ * gb_text: UTF-8, the leniency towards device JSON, PostgreSQL array
+ * literals, and the nearest word for a hint.  Nothing here allocates.
+ *
+ * Functions with "out" work in two passes: out NULL measures, a second call
+ * with the same input fills out, which must hold what the first returned
+ * (plus one byte if the caller wants to append a NUL: none is written).
+ * Lengths are bytes unless "characters" (Unicode code points) is said.
+ */
+
+#ifndef GB_TEXT_H
+#define GB_TEXT_H
+
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+
+#define GB_TEXT_TOO_LONG  ((size_t) -1)
+
+
+/*
+ * Reads one character of well-formed UTF-8 (RFC 3629: no surrogates, nothing
+ * overlong, up to U+10FFFF).  Returns its bytes (1 to 4), or 0 where the
+ * bytes are not UTF-8 or len is 0.  *code may be NULL.
+ */
+size_t gb_text_utf8(const char *s, size_t len, uint32_t *code);
+
+bool gb_text_utf8_valid(const char *s, size_t len);
+
+/* characters in s; a byte that is not UTF-8 counts as one */
+size_t gb_text_chars(const char *s, size_t len);
+
+/* how many bytes the first max characters of s take */
+size_t gb_text_cut(const char *s, size_t len, size_t max);
+
+/* true if s holds a byte below 0x20, or 0x7f */
+bool gb_text_has_control(const char *s, size_t len);
+
+
+/*
+ * Makes the JSON text of a device parseable (ddi.md, rule 10), and touches
+ * only what stands inside string literals: raw control characters become
+ * escapes; NUL, \u0000, lone surrogates (escaped or as bytes) and bytes that
+ * are not UTF-8 become U+FFFD.  A leading byte order mark is dropped.  Broken
+ * structure stays broken.  Returns the bytes of the result (at most six times
+ * len), or GB_TEXT_TOO_LONG if len is over SIZE_MAX / 6.
+ */
+size_t gb_text_clean(const char *in, size_t len, char *out);
+
+
+/*
+ * The literal of a PostgreSQL text[]: {"a","b\"c",NULL}.  items are C
+ * strings, a NULL item is SQL's NULL.  n may be 0: {}.  Returns bytes, or
+ * GB_TEXT_TOO_LONG.
+ */
+size_t gb_text_array(const char *const *items, size_t n, char *out);
+
+
+/*
+ * The word of words (n of them) with the smallest edit distance to s, case
+ * ignored; NULL if n is 0.  The first of equals wins.  *distance may be NULL;
+ * words and s count up to their 64th byte.
+ */
+const char *gb_text_nearest(const char *s, const char *const *words,
+    size_t n, unsigned *distance);
+
+
+#endif /* GB_TEXT_H */

@@ -1,0 +1,80 @@
+/*
+ * The SQL calls of schema goosebit_ddi and what their errors mean in HTTP.
+ */
+
+#ifndef NGX_HTTP_GOOSEBIT_CALL_H
+#define NGX_HTTP_GOOSEBIT_CALL_H
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <libpq-fe.h>
+
+
+#define NGX_HTTP_GOOSEBIT_CALL_PARAMS  12
+
+
+typedef enum {
+    NGX_HTTP_GOOSEBIT_CALL_POLL = 0,
+    NGX_HTTP_GOOSEBIT_CALL_REGISTER,
+    NGX_HTTP_GOOSEBIT_CALL_START,
+    NGX_HTTP_GOOSEBIT_CALL_CONFIG_DATA,
+    NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_BASE,
+    NGX_HTTP_GOOSEBIT_CALL_INSTALLED_BASE,
+    NGX_HTTP_GOOSEBIT_CALL_CANCEL_ACTION,
+    NGX_HTTP_GOOSEBIT_CALL_FEEDBACK,
+    NGX_HTTP_GOOSEBIT_CALL_ARTIFACT,
+    NGX_HTTP_GOOSEBIT_CALL_SEEN,
+    NGX_HTTP_GOOSEBIT_CALL_TICK,
+    NGX_HTTP_GOOSEBIT_CALL_STATUS,
+    NGX_HTTP_GOOSEBIT_CALLS
+} ngx_http_goosebit_call_e;
+
+
+/*
+ * How a call travels.  read: at once, one sync each, retried once on another
+ * connection.  write and start: gated batches of their own class, in the
+ * order of (tenant, device).  solo: alone in its transaction.
+ */
+typedef enum {
+    NGX_HTTP_GOOSEBIT_CLASS_READ = 0,
+    NGX_HTTP_GOOSEBIT_CLASS_WRITE,
+    NGX_HTTP_GOOSEBIT_CLASS_START,
+    NGX_HTTP_GOOSEBIT_CLASS_SOLO,
+    NGX_HTTP_GOOSEBIT_CLASSES
+} ngx_http_goosebit_class_e;
+
+
+typedef struct {
+    const char                    *name;    /* of the prepared statement */
+    const char                    *sql;
+    ngx_http_goosebit_class_e      class;
+
+    /*
+     * The parameters' types, a letter each: t text, i int, b bigint,
+     * y bytea, T text[], I int[], B bigint[].
+     */
+    const char                    *params;
+
+    ngx_uint_t                     nparams;
+    Oid                            types[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
+} ngx_http_goosebit_call_t;
+
+
+/* never NULL for a member of the enum */
+const ngx_http_goosebit_call_t *ngx_http_goosebit_call(
+    ngx_http_goosebit_call_e call);
+
+/* the type's oid of one letter of params; 0: no such letter */
+Oid ngx_http_goosebit_call_type(u_char letter);
+
+/*
+ * The HTTP status of a SQLSTATE (five characters; NULL: connection trouble):
+ * 503 what may be gone after a while (connection, resources, locks, time-out,
+ * an unmigrated database), 400 data PostgreSQL can't take, 500 the rest.
+ */
+ngx_uint_t ngx_http_goosebit_call_status(const char *sqlstate);
+
+
+#endif /* NGX_HTTP_GOOSEBIT_CALL_H */

@@ -66,7 +66,7 @@ typedef enum {
 
 typedef struct {
     gb_config_note_e   kind;
-    char              *text;    /* one line: "FILE:LINE: ...", "VARIABLE: ..." */
+    char              *text;    /* one line: "FILE:LINE: text" */
 } gb_config_note_t;
 
 

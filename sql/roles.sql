@@ -1,0 +1,42 @@
+-- Roles. Run first, on every `gbctl db init` and `db migrate`; safe to repeat.
+--
+--   goosebit_owner     owns every schema, table and function; nobody logs in
+--   goosebit_ddi       the module's login; may execute goosebit_ddi.* only
+--   goosebit_viewer    reads through goosebit_admin
+--   goosebit_operator  a viewer who may change devices, software, rollouts
+--   goosebit_admin     an operator who may change tenants and users
+
+SET client_min_messages = warning;
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['goosebit_owner', 'goosebit_viewer',
+                                     'goosebit_operator', 'goosebit_admin']
+    LOOP
+        IF pg_catalog.to_regrole(role_name) IS NULL THEN
+            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
+        END IF;
+    END LOOP;
+
+    IF pg_catalog.to_regrole('goosebit_ddi') IS NULL THEN
+        CREATE ROLE goosebit_ddi LOGIN;
+    END IF;
+
+    -- Who runs this must be able to act as the owner; a superuser is already.
+    IF NOT pg_catalog.pg_has_role('goosebit_owner', 'MEMBER') THEN
+        EXECUTE pg_catalog.format('GRANT goosebit_owner TO %I', current_user);
+    END IF;
+
+    EXECUTE pg_catalog.format('GRANT CREATE ON DATABASE %I TO goosebit_owner',
+                              pg_catalog.current_database());
+END
+$$;
+
+GRANT goosebit_viewer TO goosebit_operator;
+GRANT goosebit_operator TO goosebit_admin;
+
+-- On the role, since session settings don't survive a transaction pooler.
+ALTER ROLE goosebit_ddi SET statement_timeout = '5s';
+ALTER ROLE goosebit_ddi SET idle_in_transaction_session_timeout = '10s';

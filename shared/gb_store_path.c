@@ -1,0 +1,73 @@
+/*
+ * gb_store_path: where an artifact lies.  Apart from the rest of the store
+ * because the nginx module links it, and with it nothing but libc.
+ */
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "gb_store.h"
+#include "gb_text.h"
+
+
+int
+gb_store_path(const char *dir, const char *sha256, const char *filename,
+    char *buf, size_t size)
+{
+    int  n;
+
+    if (strlen(sha256) != 64
+        || strspn(sha256, "0123456789abcdef") != 64
+        || gb_store_filename_check(filename) != NULL)
+    {
+        return -1;
+    }
+
+    n = snprintf(buf, size, "%s/%.2s/%s/%s", dir, sha256, sha256 + 2,
+                 filename);
+
+    return (n < 0 || (size_t) n >= size) ? -1 : n;
+}
+
+
+const char *
+gb_store_filename_check(const char *filename)
+{
+    size_t             len;
+    static const char  md5sum[] = ".MD5SUM";
+
+    len = strlen(filename);
+
+    if (len == 0) {
+        return "is empty";
+    }
+
+    if (len > GB_STORE_FILENAME_MAX) {
+        return "is longer than 255 bytes";
+    }
+
+    if (strcmp(filename, ".") == 0 || strcmp(filename, "..") == 0) {
+        return "is a directory's";
+    }
+
+    if (strchr(filename, '/') != NULL) {
+        return "holds a slash";
+    }
+
+    if (gb_text_has_control(filename, len)) {
+        return "holds a control character";
+    }
+
+    if (!gb_text_utf8_valid(filename, len)) {
+        return "is not UTF-8";
+    }
+
+    if (len >= sizeof(md5sum) - 1
+        && strcasecmp(filename + len - (sizeof(md5sum) - 1), md5sum) == 0)
+    {
+        return "ends in .MD5SUM, which devices ask for as a check sum";
+    }
+
+    return NULL;
+}

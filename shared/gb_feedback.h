@@ -54,12 +54,20 @@ typedef struct {
     int          code;
 
     /*
-     * In the order sent.  A cut one ends in " [cut]" (and is still within
-     * quota); where some were dropped, the last is "[N more dropped]".
+     * In the order sent, within the quota.  A cut one ends in " [cut]";
+     * where some were dropped, the last ends in " [N more dropped]".
      */
     size_t       ndetails;
     char       **details;
 } gb_feedback_t;
+
+
+/*
+ * The lenient reading alone: *root is a new reference to an object whose
+ * numbers are strings (gb_text_clean_numbers()).  No GB_QUOTA.
+ */
+int gb_feedback_json(const char *body, size_t len, struct json_t **root,
+    gb_error_t *err) GB_MUST_CHECK;
 
 
 /* the body of deploymentBase/ID/feedback and cancelAction/ID/feedback */

@@ -20,6 +20,11 @@ typedef struct {
 } gb_text_cleaner_t;
 
 
+static size_t gb_text_clean_all(const char *in, size_t len, char *out,
+    bool numbers);
+static size_t gb_text_number(const char *p, const char *end);
+static const char *gb_text_digits(const char *p, const char *end);
+static bool gb_text_word(char c);
 static void gb_text_put(gb_text_cleaner_t *c, const char *s, size_t len);
 static void gb_text_put_bad(gb_text_cleaner_t *c, size_t skip);
 static void gb_text_clean_string(gb_text_cleaner_t *c);
@@ -158,7 +163,23 @@ gb_text_has_control(const char *s, size_t len)
 size_t
 gb_text_clean(const char *in, size_t len, char *out)
 {
+    return gb_text_clean_all(in, len, out, false);
+}
+
+
+size_t
+gb_text_clean_numbers(const char *in, size_t len, char *out)
+{
+    return gb_text_clean_all(in, len, out, true);
+}
+
+
+static size_t
+gb_text_clean_all(const char *in, size_t len, char *out, bool numbers)
+{
     char               ch;
+    bool               word;
+    size_t             n;
     gb_text_cleaner_t  c;
 
     if (len > SIZE_MAX / 6) {
@@ -175,8 +196,22 @@ gb_text_clean(const char *in, size_t len, char *out)
     c.out = out;
     c.len = 0;
 
+    word = false;
+
     while (c.pos < c.end) {
+        n = numbers && !word ? gb_text_number(c.pos, c.end) : 0;
+
+        if (n != 0) {
+            gb_text_put(&c, "\"", 1);
+            gb_text_put(&c, c.pos, n);
+            gb_text_put(&c, "\"", 1);
+            c.pos += n;
+            continue;
+        }
+
         ch = *c.pos;
+        word = gb_text_word(ch);
+
         gb_text_put(&c, c.pos, 1);
         c.pos++;
 
@@ -186,6 +221,89 @@ gb_text_clean(const char *in, size_t len, char *out)
     }
 
     return c.len;
+}
+
+
+/*
+ * The bytes of a complete JSON number at p (RFC 8259, 6), or 0: what runs on
+ * as another word, or is followed by a colon, stays for the parser to refuse.
+ */
+
+static size_t
+gb_text_number(const char *p, const char *end)
+{
+    const char  *start, *stop;
+
+    start = p;
+
+    if (p < end && *p == '-') {
+        p++;
+    }
+
+    stop = gb_text_digits(p, end);
+
+    if (stop == p || (*p == '0' && stop - p > 1)) {
+        return 0;
+    }
+
+    p = stop;
+
+    if (p < end && *p == '.') {
+        stop = gb_text_digits(++p, end);
+
+        if (stop == p) {
+            return 0;
+        }
+
+        p = stop;
+    }
+
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+
+        if (p < end && (*p == '+' || *p == '-')) {
+            p++;
+        }
+
+        stop = gb_text_digits(p, end);
+
+        if (stop == p) {
+            return 0;
+        }
+
+        p = stop;
+    }
+
+    while (stop < end && memchr(" \t\r\n", *stop, 4) != NULL) {
+        stop++;
+    }
+
+    if ((p < end && gb_text_word(*p)) || (stop < end && *stop == ':')) {
+        return 0;
+    }
+
+    return p - start;
+}
+
+
+static const char *
+gb_text_digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9') {
+        p++;
+    }
+
+    return p;
+}
+
+
+/* may stand in a number or in true, false, null */
+
+static bool
+gb_text_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')
+           || (c >= 'A' && c <= 'Z') || c == '+' || c == '-' || c == '.';
 }
 
 

@@ -49,6 +49,13 @@ bool gb_text_has_control(const char *s, size_t len);
  */
 size_t gb_text_clean(const char *in, size_t len, char *out);
 
+/*
+ * The same, and every number that stands as a value becomes a string of the
+ * same characters: 1.10 stays "1.10" and no number is too big, as in Jackson,
+ * hawkBit's reader, where a string is wanted.
+ */
+size_t gb_text_clean_numbers(const char *in, size_t len, char *out);
+
 
 /*
  * The literal of a PostgreSQL text[]: {"a","b\"c",NULL}.  items are C

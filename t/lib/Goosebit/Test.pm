@@ -1,0 +1,165 @@
+package Goosebit::Test;
+
+# What every test uses: Test::More, strict, stacks, and running programs.
+#
+#   use FindBin;
+#   use lib "$FindBin::Bin/../lib";
+#   use Goosebit::Test;
+#
+#   my $s = stack(yaml => "poll_time: 00:00:30\n");
+#   is($s->get('/DEFAULT/controller/v1/a')->{status}, 200, 'poll');
+#   done_testing;
+#
+# done_testing here ends all stacks, with their last assertions, first. Tests
+# run in the repository's root. GB_KEEP=1 keeps the directories.
+
+use strict;
+use warnings;
+
+use Cwd ();
+use Exporter ();
+use File::Basename qw(dirname);
+use File::Temp ();
+use POSIX ();
+use Test::More import => ['!done_testing'];
+use Time::HiRes qw(sleep time);
+
+use Goosebit::Stack;
+
+our @ISA = ('Exporter');
+our @EXPORT = (
+    (grep { $_ ne 'done_testing' } @Test::More::EXPORT),
+    qw(done_testing stack run slurp spew tempdir wait_for ddi sleep time),
+);
+
+my $owner = $$;
+
+chdir dirname(dirname(dirname(dirname(Cwd::abs_path(__FILE__)))));
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 1 };
+
+
+# strict and warnings come along.
+sub import {
+    strict->import;
+    warnings->import;
+    my $class = shift;
+    $class->export_to_level(1, $class, @_);
+}
+
+
+sub stack { Goosebit::Stack->new(@_) }
+
+
+# The path of a device's resource: ddi('id', 'configData')
+sub ddi {
+    my ($id, @rest) = @_;
+    $id =~ s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ge;
+    return join '/', "/DEFAULT/controller/v1/$id", @rest;
+}
+
+
+# run([PROGRAM, ARGS], stdin => TEXT, timeout => 60, pty => COLUMNS):
+# {out, err, exit, signal}. With pty it runs on a terminal and out has both.
+sub run {
+    my ($cmd, %opt) = @_;
+    my @cmd = @$cmd;
+    my %fh = map { $_ => File::Temp->new } qw(in out err);
+
+    if ($opt{pty}) {
+        my $line = join ' ', map { s/'/'\\''/gr =~ s/(.*)/'$1'/sr } @cmd;
+        @cmd = ('script', '-qec', "stty cols $opt{pty}; $line", '/dev/null');
+    }
+
+    print {$fh{in}} $opt{stdin} if defined $opt{stdin};
+    close $fh{in};
+
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        open STDIN, '<', $fh{in}->filename;
+        open STDOUT, '>&', $fh{out};
+        open STDERR, '>&', $fh{err};
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        { no warnings; exec { $cmd[0] } @cmd; }
+        print STDERR "$cmd[0]: $!\n";
+        POSIX::_exit(127);
+    }
+
+    my $timeout = $opt{timeout} // 60;
+    my $rc = eval {
+        local $SIG{ALRM} = sub { die "timeout\n" };
+        alarm $timeout;
+        waitpid $pid, 0;
+        alarm 0;
+        $?;
+    };
+    if (!defined $rc) {
+        kill KILL => $pid;
+        waitpid $pid, 0;
+        die "@cmd: not done within $timeout s\n" . slurp($fh{err}->filename);
+    }
+
+    my $out = slurp($fh{out}->filename);
+    $out =~ s/\r\n/\n/g if $opt{pty};
+    return { out => $out, err => slurp($fh{err}->filename),
+        exit => $rc >> 8, signal => $rc & 127 };
+}
+
+
+sub slurp {
+    my ($file) = @_;
+    open my $fh, '<:raw', $file or die "$file: $!\n";
+    local $/;
+    return scalar(<$fh>) // '';
+}
+
+
+sub spew {
+    my ($file, $bytes) = @_;
+    open my $fh, '>:raw', $file or die "$file: $!\n";
+    print $fh $bytes;
+    close $fh or die "$file: $!\n";
+}
+
+
+# A directory that goes when the test ends; others may enter it.
+sub tempdir {
+    my $dir = File::Temp::tempdir('gbt.XXXXXX', TMPDIR => 1,
+        CLEANUP => $ENV{GB_KEEP} ? 0 : 1);
+    chmod 0755, $dir;
+    return $dir;
+}
+
+
+# Waits for a condition: its value, or false after SECONDS (10).
+sub wait_for(&;$) {
+    my ($cond, $seconds) = @_;
+    my $until = time + ($seconds // 10);
+    for (;;) {
+        my $value = $cond->();
+        return $value if $value;
+        return '' if time > $until;
+        sleep 0.02;
+    }
+}
+
+
+sub done_testing {
+    $_->stop for Goosebit::Stack::all();
+    Test::More::done_testing(@_);
+}
+
+
+# A test that dies must not leave servers behind.
+END {
+    if ($$ == $owner) {
+        my $rc = $?;
+        for my $s (Goosebit::Stack::all()) {
+            diag("error.log:\n" . substr $s->error_log, -3000) if $rc != 0;
+            $s->down;
+        }
+        $? = $rc;
+    }
+}
+
+
+1;

@@ -1,0 +1,20 @@
+/*
+ * One table a noun, defined in its cmd_NOUN.c.
+ */
+
+#ifndef GBCTL_CMD_H
+#define GBCTL_CMD_H
+
+
+#include "cli.h"
+
+
+extern const cli_noun_t  cmd_config;
+extern const cli_noun_t  cmd_db;
+extern const cli_noun_t  cmd_device;
+extern const cli_noun_t  cmd_rollout;
+extern const cli_noun_t  cmd_software;
+extern const cli_noun_t  cmd_status;
+
+
+#endif /* GBCTL_CMD_H */

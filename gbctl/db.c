@@ -1,0 +1,577 @@
+/*
+ * gbctl's connection to PostgreSQL.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "db.h"
+#include "embed.h"
+
+
+#define DB_PARAMS_MAX  32
+
+
+struct db_s {
+    PGconn  *conn;
+    bool     began;         /* inside BEGIN */
+    bool     checked;       /* the schema is this build's */
+};
+
+typedef struct {
+    const char  *sqlstate;  /* two characters are a whole class */
+    cli_exit_e   status;
+    const char  *code;
+} db_state_t;
+
+
+static bool db_open(cli_t *cli);
+static bool db_open_fail(cli_t *cli, const char *message);
+static bool db_check_schema(cli_t *cli);
+static const db_state_t *db_state(const char *sqlstate);
+static void db_notice(void *data, const PGresult *res);
+
+
+/* the first that fits; everything else is "failed" */
+
+static const db_state_t  db_states[] = {
+    { "GB001", CLI_FAILED, "not_found" },
+    { "GB002", CLI_FAILED, "conflict" },
+    { "GB003", CLI_FAILED, "invalid" },
+    { "GB004", CLI_FAILED, "in_use" },
+    { "GB005", CLI_FAILED, "ambiguous" },
+    { "GB006", CLI_FAILED, "refused" },
+    { "GB007", CLI_USAGE, "usage" },
+    { "42501", CLI_DENIED, "not_permitted" },
+    { "3F000", CLI_NO_DB, "schema" },       /* no such schema */
+    { "42883", CLI_NO_DB, "schema" },       /* no such function */
+    { "42P01", CLI_NO_DB, "schema" },       /* no such table */
+    { "53300", CLI_NO_DB, "unreachable" },  /* too many connections */
+    { "57014", CLI_FAILED, "canceled" },
+    { "57P", CLI_NO_DB, "unreachable" },    /* shut down, starting up */
+    { "25006", CLI_NO_DB, "read_only" },
+    { "40", CLI_FAILED, "conflict" },
+    { "55P03", CLI_FAILED, "conflict" },
+    { "08", CLI_NO_DB, "unreachable" },
+    { "22", CLI_FAILED, "invalid" },
+    { "23", CLI_FAILED, "invalid" },
+    { NULL, CLI_FAILED, "failed" }
+};
+
+
+bool
+db_connect(cli_t *cli, db_check_e check)
+{
+    PGresult  *res;
+
+    if (cli->db == NULL && !db_open(cli)) {
+        return false;
+    }
+
+    if (check == DB_THIS_SCHEMA && !cli->db->checked) {
+
+        if (!db_check_schema(cli)) {
+            return false;
+        }
+
+        cli->db->checked = true;
+    }
+
+    if (cli->dry_run && !cli->db->began) {
+        res = PQexec(cli->db->conn, "BEGIN");
+
+        if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+            (void) db_fail(cli, res);
+            PQclear(res);
+            return false;
+        }
+
+        PQclear(res);
+        cli->db->began = true;
+    }
+
+    return true;
+}
+
+
+static bool
+db_open(cli_t *cli)
+{
+    int                n;
+    char              *message;
+    bool               ok;
+    const char        *keys[6], *values[6];
+    PQconninfoOption  *options;
+
+    if (!cli_config(cli, 0)) {
+        return false;
+    }
+
+    /* libpq's parser would print the whole string, its password too */
+
+    message = NULL;
+    options = PQconninfoParse(cli->config->conninfo, &message);
+
+    if (options == NULL) {
+        if (message != NULL) {
+            message[strcspn(message, "\"\n")] = '\0';
+        }
+
+        (void) cli_fail(cli, CLI_USAGE, "invalid", NULL,
+                        "the database URI is not valid: %s",
+                        message ? message : "out of memory");
+        PQfreemem(message);
+        return false;
+    }
+
+    PQconninfoFree(options);
+
+    /* what comes before dbname is beaten by what is written in the URI */
+
+    n = 0;
+
+    if (getenv("PGCONNECT_TIMEOUT") == NULL) {
+        keys[n] = "connect_timeout";
+        values[n++] = "10";
+    }
+
+    keys[n] = "fallback_application_name";
+    values[n++] = "gbctl";
+    keys[n] = "dbname";
+    values[n++] = cli->config->conninfo;
+    keys[n] = "client_encoding";
+    values[n++] = "UTF8";
+    keys[n] = NULL;
+    values[n] = NULL;
+
+    /* sent with the start-up, so that they work through pgbouncer */
+
+    setenv("PGTZ", "UTC", 1);
+    setenv("PGDATESTYLE", "ISO", 1);
+
+    cli->db = calloc(1, sizeof(db_t));
+
+    if (cli->db == NULL) {
+        return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+    }
+
+    cli->db->conn = PQconnectdbParams(keys, values, 1);
+
+    if (PQstatus(cli->db->conn) == CONNECTION_OK) {
+        PQsetNoticeReceiver(cli->db->conn, db_notice, cli);
+        return true;
+    }
+
+    ok = db_open_fail(cli, PQerrorMessage(cli->db->conn));
+
+    PQfinish(cli->db->conn);
+    free(cli->db);
+    cli->db = NULL;
+
+    return ok;
+}
+
+
+static bool
+db_open_fail(cli_t *cli, const char *message)
+{
+    char   line[1024];
+    char  *p;
+
+    snprintf(line, sizeof(line), "%s", message);
+
+    for (p = line; *p != '\0'; p++) {
+        if (*p == '\n' || *p == '\t') {
+            *p = p[1] == '\0' || p[-1] == ' ' ? '\0' : ' ';
+        }
+    }
+
+    return cli_fail(cli, CLI_NO_DB, "unreachable",
+                    "the database is named by --db, db_uri in goosebit.yaml "
+                    "or PG* variables",
+                    "can't reach the database: %s", line);
+}
+
+
+/*
+ * The rows of goosebit.migration against what is embedded here.  Older or
+ * newer makes no difference: functions and results would not fit.
+ */
+
+static bool
+db_check_schema(cli_t *cli)
+{
+    int          rows, last;
+    bool         same;
+    PGresult    *res;
+    const char  *state;
+
+    static const char  hint[] = "run \"gbctl db migrate\" of this version";
+
+    res = PQexec(cli->db->conn,
+                 "SELECT digest, last FROM goosebit_admin.schema_version()");
+
+    if (PQresultStatus(res) != PGRES_TUPLES_OK) {
+        state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+        if (state != NULL && db_state(state)->status == CLI_NO_DB
+            && strcmp(db_state(state)->code, "schema") == 0)
+        {
+            (void) cli_fail(cli, CLI_NO_DB, "schema",
+                            "run \"gbctl db init\" for a new database, "
+                            "\"gbctl db migrate\" for an older one",
+                            "the database \"%s\" has not this version's "
+                            "schema", PQdb(cli->db->conn));
+        } else {
+            (void) db_fail(cli, res);
+        }
+
+        PQclear(res);
+        return false;
+    }
+
+    rows = PQntuples(res);
+
+    same = rows == 1 && strcmp(PQgetvalue(res, 0, 0), embed_digest) == 0;
+    last = rows == 1 ? atoi(PQgetvalue(res, 0, 1)) : 0;
+
+    PQclear(res);
+
+    if (same) {
+        return true;
+    }
+
+    if (last > embed_last) {
+        return cli_fail(cli, CLI_NO_DB, "schema",
+                        "use the gbctl that migrated it",
+                        "the database's schema %04d is newer than this "
+                        "gbctl's %04d", last, embed_last);
+    }
+
+    if (last < embed_last) {
+        return cli_fail(cli, CLI_NO_DB, "schema", hint,
+                        "the database's schema %04d is older than this "
+                        "gbctl's %04d", last, embed_last);
+    }
+
+    return cli_fail(cli, CLI_NO_DB, "schema", hint,
+                    "the database's functions are not this gbctl's");
+}
+
+
+void
+db_close(cli_t *cli)
+{
+    if (cli->db == NULL) {
+        return;
+    }
+
+    if (cli->db->began) {
+        PQclear(PQexec(cli->db->conn, "ROLLBACK"));
+    }
+
+    PQfinish(cli->db->conn);
+    free(cli->db);
+    cli->db = NULL;
+}
+
+
+PGconn *
+db_conn(cli_t *cli)
+{
+    return cli->db ? cli->db->conn : NULL;
+}
+
+
+PGresult *
+db_callv(cli_t *cli, const char *sql, int n, const char *const *params)
+{
+    PGresult        *res;
+    ExecStatusType   status;
+
+    if (!db_connect(cli, cli->db ? DB_ANY_SCHEMA : DB_THIS_SCHEMA)) {
+        return NULL;
+    }
+
+    res = PQexecParams(cli->db->conn, sql, n, NULL, params, NULL, NULL, 0);
+    status = PQresultStatus(res);
+
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        (void) db_fail(cli, res);
+        PQclear(res);
+        return NULL;
+    }
+
+    return res;
+}
+
+
+PGresult *
+db_call(cli_t *cli, const char *sql, int n, ...)
+{
+    int          i;
+    va_list      args;
+    const char  *params[DB_PARAMS_MAX];
+
+    va_start(args, n);
+
+    for (i = 0; i < n && i < DB_PARAMS_MAX; i++) {
+        params[i] = va_arg(args, const char *);
+    }
+
+    va_end(args);
+
+    return db_callv(cli, sql, i, params);
+}
+
+
+bool
+db_run(cli_t *cli, const char *sql, int n, ...)
+{
+    int          i;
+    va_list      args;
+    PGresult    *res;
+    const char  *params[DB_PARAMS_MAX];
+
+    va_start(args, n);
+
+    for (i = 0; i < n && i < DB_PARAMS_MAX; i++) {
+        params[i] = va_arg(args, const char *);
+    }
+
+    va_end(args);
+
+    res = db_callv(cli, sql, i, params);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    PQclear(res);
+
+    return true;
+}
+
+
+bool
+db_stream(cli_t *cli, db_row_pt row, void *data, const char *sql, int n,
+    const char *const *params)
+{
+    bool             ok, first;
+    PGresult        *res;
+    ExecStatusType   status;
+
+    if (!db_connect(cli, cli->db ? DB_ANY_SCHEMA : DB_THIS_SCHEMA)) {
+        return false;
+    }
+
+    if (PQsendQueryParams(cli->db->conn, sql, n, NULL, params, NULL, NULL, 0)
+        == 0
+        || PQsetSingleRowMode(cli->db->conn) == 0)
+    {
+        return db_fail(cli, NULL);
+    }
+
+    ok = true;
+    first = true;
+
+    while ((res = PQgetResult(cli->db->conn)) != NULL) {
+        status = PQresultStatus(res);
+
+        if (status == PGRES_SINGLE_TUPLE) {
+            ok = ok && row(res, data);
+            first = false;
+
+        } else if (status == PGRES_TUPLES_OK) {
+            ok = ok && (!first || row(res, data));
+
+        } else {
+            ok = ok && db_fail(cli, res);
+        }
+
+        PQclear(res);
+    }
+
+    return ok;
+}
+
+
+bool
+db_begin(cli_t *cli)
+{
+    if (!db_connect(cli, cli->db ? DB_ANY_SCHEMA : DB_THIS_SCHEMA)) {
+        return false;
+    }
+
+    if (cli->db->began) {
+        return true;
+    }
+
+    cli->db->began = db_run(cli, "BEGIN", 0);
+
+    return cli->db->began;
+}
+
+
+bool
+db_commit(cli_t *cli)
+{
+    if (cli->dry_run || !cli->db->began) {
+        return true;
+    }
+
+    cli->db->began = false;
+
+    return db_run(cli, "COMMIT", 0);
+}
+
+
+bool
+db_fail(cli_t *cli, const PGresult *res)
+{
+    char               *message, *p;
+    PGconn             *conn;
+    const char         *state, *text, *hint;
+    const db_state_t   *s;
+
+    conn = cli->db->conn;
+    state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    hint = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_HINT) : NULL;
+
+    if (state == NULL || PQstatus(conn) != CONNECTION_OK) {
+        return cli_fail(cli, CLI_NO_DB, "unreachable", NULL,
+                        "lost the connection to the database%s%s",
+                        text ? ": " : "", text ? text : "");
+    }
+
+    s = db_state(state);
+    message = strdup(text ? text : "no message");
+
+    if (message == NULL) {
+        return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+    }
+
+    for (p = message; *p != '\0'; p++) {
+        if ((unsigned char) *p < ' ') {
+            *p = ' ';
+        }
+    }
+
+    if (strncmp(state, "GB", 2) == 0) {
+        (void) cli_fail(cli, s->status, s->code, hint, "%s", message);
+
+    } else if (s->status == CLI_DENIED) {
+        (void) cli_fail(cli, s->status, s->code,
+                        "rights come by goosebit_viewer, goosebit_operator "
+                        "and goosebit_admin", "not permitted for \"%s\": %s",
+                        PQuser(conn), message);
+
+    } else {
+        (void) cli_fail(cli, s->status, s->code, hint,
+                        "the database says: %s (%s)", message, state);
+    }
+
+    free(message);
+
+    return false;
+}
+
+
+static const db_state_t *
+db_state(const char *sqlstate)
+{
+    const db_state_t  *s;
+
+    for (s = db_states; s->sqlstate != NULL; s++) {
+        if (strncmp(s->sqlstate, sqlstate, strlen(s->sqlstate)) == 0) {
+            break;
+        }
+    }
+
+    return s;
+}
+
+
+static void
+db_notice(void *data, const PGresult *res)
+{
+    cli_t       *cli;
+    const char  *severity, *text;
+
+    cli = data;
+    severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+    /* "drop cascades to …" and the like are of no interest here */
+
+    if (severity != NULL && strcmp(severity, "WARNING") == 0
+        && text != NULL)
+    {
+        cli_note(cli, "warning: %s", text);
+    }
+}
+
+
+char *
+db_array(size_t n, const char *const *items)
+{
+    char        *array, *p;
+    size_t       i, size;
+    const char  *s;
+
+    size = 3;
+
+    for (i = 0; i < n; i++) {
+        size += 2 * strlen(items[i]) + 3;
+    }
+
+    array = malloc(size);
+
+    if (array == NULL) {
+        return NULL;
+    }
+
+    p = array;
+    *p++ = '{';
+
+    for (i = 0; i < n; i++) {
+
+        if (i > 0) {
+            *p++ = ',';
+        }
+
+        *p++ = '"';
+
+        for (s = items[i]; *s != '\0'; s++) {
+            if (*s == '"' || *s == '\\') {
+                *p++ = '\\';
+            }
+
+            *p++ = *s;
+        }
+
+        *p++ = '"';
+    }
+
+    *p++ = '}';
+    *p = '\0';
+
+    return array;
+}
+
+
+const char *
+db_value(const PGresult *res, int row, const char *column)
+{
+    int  i;
+
+    i = PQfnumber(res, column);
+
+    if (i < 0 || row >= PQntuples(res) || PQgetisnull(res, row, i)) {
+        return NULL;
+    }
+
+    return PQgetvalue(res, row, i);
+}

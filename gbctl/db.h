@@ -1,0 +1,88 @@
+/*
+ * One connection to PostgreSQL, and calls with parameters over it.
+ *
+ * A verb says what it wants in one call:
+ *
+ *     res = db_call(cli, "SELECT * FROM goosebit_admin.device_list($1, $2)",
+ *                   2, cli->tenant, filter);
+ *
+ * Values never become part of the SQL text.  Errors are reported here (the
+ * SQLSTATE decides code word and exit code), so the caller only returns
+ * false.
+ */
+
+#ifndef GBCTL_DB_H
+#define GBCTL_DB_H
+
+
+#include <libpq-fe.h>
+
+#include "cli.h"
+
+
+typedef struct db_s  db_t;
+
+typedef enum {
+    DB_ANY_SCHEMA = 0,      /* db init, migrate, status */
+    DB_THIS_SCHEMA          /* everything else */
+} db_check_e;
+
+/* takes a row of a streamed result: PQntuples() is 1, borrowed */
+typedef bool (*db_row_pt)(PGresult *res, void *data);
+
+
+/*
+ * Connects, unless connected already: --db, else the configuration's
+ * db_uri, else PG* variables alone.  With DB_THIS_SCHEMA the schema must be
+ * the one this build embeds, else CLI_NO_DB and a hint.
+ */
+bool db_connect(cli_t *cli, db_check_e check)
+    __attribute__((warn_unused_result));
+
+/* ends an open transaction by ROLLBACK and disconnects */
+void db_close(cli_t *cli);
+
+/* the libpq connection, for what has no helper here; borrowed */
+PGconn *db_conn(cli_t *cli);
+
+/*
+ * Runs SQL with N text parameters (const char *, NULL is SQL's NULL),
+ * connecting first if need be.  A new result (PQclear), or NULL after the
+ * error was reported.  With --dry-run everything runs in one transaction
+ * that is rolled back at the end.
+ */
+PGresult *db_call(cli_t *cli, const char *sql, int n, ...)
+    __attribute__((warn_unused_result));
+PGresult *db_callv(cli_t *cli, const char *sql, int n,
+    const char *const *params) __attribute__((warn_unused_result));
+
+/* the same for statements whose rows don't matter */
+bool db_run(cli_t *cli, const char *sql, int n, ...)
+    __attribute__((warn_unused_result));
+
+/*
+ * Runs SQL and hands each row to ROW as it comes, in constant memory.  If
+ * there is no row, ROW is called once with a result of none, so that it
+ * learns the columns.  False after a reported error, or when ROW said so.
+ */
+bool db_stream(cli_t *cli, db_row_pt row, void *data, const char *sql,
+    int n, const char *const *params) __attribute__((warn_unused_result));
+
+/*
+ * A transaction around several calls.  With --dry-run it is already open,
+ * and db_commit() leaves it to be rolled back.
+ */
+bool db_begin(cli_t *cli) __attribute__((warn_unused_result));
+bool db_commit(cli_t *cli) __attribute__((warn_unused_result));
+
+/* reports the failed result (or connection, if RES is NULL); false */
+bool db_fail(cli_t *cli, const PGresult *res);
+
+/* the literal of a text[] for a parameter; new, free() */
+char *db_array(size_t n, const char *const *items);
+
+/* the column of row ROW by name, NULL where it is SQL's NULL or absent */
+const char *db_value(const PGresult *res, int row, const char *column);
+
+
+#endif /* GBCTL_DB_H */

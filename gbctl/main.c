@@ -1,0 +1,21 @@
+/*
+ * gbctl, the operator's command line.
+ */
+
+#include "cli.h"
+#include "cmd.h"
+
+
+static const cli_noun_t *const nouns[] = {
+    &cmd_config,
+    &cmd_db,
+    &cmd_status,
+    NULL
+};
+
+
+int
+main(int argc, char **argv)
+{
+    return (int) cli_main(argc, argv, nouns);
+}

@@ -1,0 +1,364 @@
+/*
+ * Values made readable: sizes, durations, times, safe text, and a bar.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+
+#include "out.h"
+
+
+#define OUT_BAR_STEP  0.1       /* seconds between two drawings */
+
+
+struct out_progress_s {
+    char      label[64];
+    uint64_t  total;
+    double    start;
+    double    drawn;
+};
+
+
+static bool out_parse_time(const char *s, struct tm *tm, long *usec);
+static double out_now(void);
+static void out_progress_draw(out_progress_t *p, uint64_t done, double now);
+
+
+char *
+out_clean(const char *text)
+{
+    char           *copy, *p;
+    unsigned char   c;
+
+    copy = strdup(text);
+
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    for (p = copy; *p != '\0'; p++) {
+        c = (unsigned char) *p;
+
+        if (c == '\n' || c == '\r' || c == '\t') {
+            *p = ' ';
+
+        } else if (c < ' ' || c == 127) {
+            *p = '?';
+
+        } else if (c == 0xc2 && (unsigned char) p[1] >= 0x80
+                   && (unsigned char) p[1] < 0xa0)
+        {
+            /* C1 control characters, some terminals obey them */
+
+            *p++ = '?';
+            *p = '?';
+        }
+    }
+
+    return copy;
+}
+
+
+const char *
+out_state_color(const cli_t *cli, const char *state)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *state;
+        const char  *color;
+    } colors[] = {
+        { "aborted", "\033[31m" },
+        { "awaiting_confirmation", "\033[35m" },
+        { "cancelling", "\033[33m" },
+        { "error", "\033[31m" },
+        { "finished", "\033[32m" },
+        { "open", "\033[33m" },
+        { "paused", "\033[35m" },
+        { "pending", "\033[33m" },
+        { "rejected", "\033[31m" },
+        { "running", "\033[36m" },
+        { "scheduled", "\033[34m" },
+        { "timed_out", "\033[31m" },
+        { "damaged", "\033[31m" },
+        { NULL, NULL }
+    };
+
+    if (!cli->color || state == NULL) {
+        return "";
+    }
+
+    for (i = 0; colors[i].state != NULL; i++) {
+        if (strcmp(colors[i].state, state) == 0) {
+            return colors[i].color;
+        }
+    }
+
+    return "";
+}
+
+
+const char *
+out_reset(const cli_t *cli)
+{
+    return cli->color ? "\033[0m" : "";
+}
+
+
+char *
+out_bytes(int64_t bytes, char *buf, size_t size)
+{
+    double  n;
+    size_t  i;
+
+    static const char *const  units[] = {
+        "B", "KiB", "MiB", "GiB", "TiB", "PiB"
+    };
+
+    if (bytes > -1024 && bytes < 1024) {
+        snprintf(buf, size, "%d B", (int) bytes);
+        return buf;
+    }
+
+    n = (double) bytes;
+
+    for (i = 0; (n >= 1024 || n <= -1024) && i < 5; i++) {
+        n /= 1024;
+    }
+
+    snprintf(buf, size, "%.1f %s", n, units[i]);
+
+    return buf;
+}
+
+
+char *
+out_duration(int64_t s, char *buf, size_t size)
+{
+    const char  *sign;
+
+    sign = s < 0 ? "-" : "";
+    s = s < 0 ? -s : s;
+
+    if (s < 60) {
+        snprintf(buf, size, "%s%ds", sign, (int) s);
+
+    } else if (s < 3600) {
+        snprintf(buf, size, s % 60 ? "%s%dm %02ds" : "%s%dm", sign,
+                 (int) (s / 60), (int) (s % 60));
+
+    } else if (s < 86400) {
+        snprintf(buf, size, s % 3600 / 60 ? "%s%dh %02dm" : "%s%dh", sign,
+                 (int) (s / 3600), (int) (s % 3600 / 60));
+
+    } else {
+        snprintf(buf, size, s % 86400 / 3600 ? "%s%ldd %dh" : "%s%ldd", sign,
+                 (long) (s / 86400), (int) (s % 86400 / 3600));
+    }
+
+    return buf;
+}
+
+
+/* PostgreSQL's ISO style, with the session's zone at UTC: "... +00" */
+
+static bool
+out_parse_time(const char *s, struct tm *tm, long *usec)
+{
+    int   n;
+
+    memset(tm, 0, sizeof(struct tm));
+    *usec = 0;
+    n = 0;
+
+    if (sscanf(s, "%d-%d-%d %d:%d:%d%n", &tm->tm_year, &tm->tm_mon,
+               &tm->tm_mday, &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &n) != 6)
+    {
+        return false;
+    }
+
+    tm->tm_year -= 1900;
+    tm->tm_mon -= 1;
+    s += n;
+
+    if (*s == '.') {
+        for (n = 0, s++; *s >= '0' && *s <= '9'; s++, n++) {
+            *usec = *usec * 10 + (*s - '0');
+        }
+
+        for ( /* void */ ; n < 6; n++) {
+            *usec *= 10;
+        }
+    }
+
+    return strcmp(s, "+00") == 0 || *s == '\0';
+}
+
+
+char *
+out_rfc3339(const char *s, char *buf, size_t size)
+{
+    long       usec;
+    struct tm  tm;
+
+    if (!out_parse_time(s, &tm, &usec)) {
+        snprintf(buf, size, "%s", s);
+
+    } else {
+        snprintf(buf, size,
+                 usec ? "%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ"
+                      : "%04d-%02d-%02dT%02d:%02d:%02dZ",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+                 tm.tm_min, tm.tm_sec, usec);
+    }
+
+    return buf;
+}
+
+
+char *
+out_when(const char *s, char *buf, size_t size)
+{
+    char       age[32];
+    long       usec, d;
+    time_t     t;
+    struct tm  tm;
+
+    if (!out_parse_time(s, &tm, &usec)) {
+        snprintf(buf, size, "%s", s);
+        return buf;
+    }
+
+    t = timegm(&tm);
+    d = (long) (time(NULL) - t);
+
+    if (d > 30 * 86400L || d < -30 * 86400L) {
+        localtime_r(&t, &tm);
+        strftime(buf, size, "%Y-%m-%d", &tm);
+        return buf;
+    }
+
+    if (d > -2 && d < 2) {
+        snprintf(buf, size, "now");
+        return buf;
+    }
+
+    out_duration(d < 0 ? -d : d, age, sizeof(age));
+    age[strcspn(age, " ")] = '\0';
+
+    snprintf(buf, size, d < 0 ? "in %s" : "%s ago", age);
+
+    return buf;
+}
+
+
+out_progress_t *
+out_progress_start(const cli_t *cli, const char *label, uint64_t total)
+{
+    char            *clean;
+    out_progress_t  *p;
+
+    if (cli->quiet || !isatty(STDERR_FILENO)) {
+        return NULL;
+    }
+
+    p = calloc(1, sizeof(out_progress_t));
+    clean = out_clean(label);
+
+    if (p != NULL && clean != NULL) {
+        snprintf(p->label, sizeof(p->label), "%s", clean);
+        p->total = total;
+        p->start = out_now();
+    }
+
+    free(clean);
+
+    return p;
+}
+
+
+void
+out_progress_step(out_progress_t *p, uint64_t done)
+{
+    double  now;
+
+    if (p == NULL) {
+        return;
+    }
+
+    now = out_now();
+
+    if (now - p->drawn >= OUT_BAR_STEP) {
+        p->drawn = now;
+        out_progress_draw(p, done, now);
+    }
+}
+
+
+void
+out_progress_end(out_progress_t *p)
+{
+    if (p == NULL) {
+        return;
+    }
+
+    if (p->drawn > 0) {
+        fputs("\r\033[K", stderr);
+    }
+
+    free(p);
+}
+
+
+static void
+out_progress_draw(out_progress_t *p, uint64_t done, double now)
+{
+    int             width, fill;
+    char            bytes[32], rate[32], eta[32], bar[64], line[512];
+    double          speed, part;
+    struct winsize  ws;
+
+    width = ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0
+            ? ws.ws_col : 80;
+
+    speed = now > p->start ? (double) done / (now - p->start) : 0;
+    out_bytes((int64_t) done, bytes, sizeof(bytes));
+    out_bytes((int64_t) speed, rate, sizeof(rate));
+
+    if (p->total == 0) {
+        snprintf(line, sizeof(line), "%s  %s  %s/s", p->label, bytes, rate);
+
+    } else {
+        part = done >= p->total ? 1 : (double) done / (double) p->total;
+        fill = (int) (part * 24);
+        memset(bar, ' ', 24);
+        memset(bar, '#', (size_t) fill);
+        bar[24] = '\0';
+
+        if (speed > 0) {
+            out_duration((int64_t) ((double) (p->total - done) / speed + 0.5),
+                         eta, sizeof(eta));
+        } else {
+            snprintf(eta, sizeof(eta), "-");
+        }
+
+        snprintf(line, sizeof(line), "%s [%s] %3d%%  %s  %s/s  ETA %s",
+                 p->label, bar, (int) (part * 100), bytes, rate, eta);
+    }
+
+    fprintf(stderr, "\r%.*s\033[K", width - 1, line);
+}
+
+
+static double
+out_now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}

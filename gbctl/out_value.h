@@ -1,0 +1,28 @@
+/*
+ * One value of a PGresult as JSON or for a human; shared by out*.c alone.
+ */
+
+#ifndef GBCTL_OUT_VALUE_H
+#define GBCTL_OUT_VALUE_H
+
+
+#include <jansson.h>
+#include <libpq-fe.h>
+
+#include "out.h"
+
+
+/* a new object with every column of the row, or NULL without memory */
+json_t *out_row_json(const PGresult *res, int row);
+
+/* the cell as text for a table, never NULL but without memory; free() */
+char *out_cell(const PGresult *res, int row, int column, out_kind_e kind);
+
+/* the cell as machines read it (csv, name): RFC 3339 times, "" for NULL */
+char *out_plain(const PGresult *res, int row, int column);
+
+/* numbers stand at the right of a table's column */
+bool out_is_number(const PGresult *res, int column);
+
+
+#endif /* GBCTL_OUT_VALUE_H */

@@ -135,11 +135,12 @@ $(1)/nginx/objs/Makefile: $(MODULE)/config ci/module.map $(1)/nginx/.flags \
 	    --add-dynamic-module=$(CURDIR)/$(MODULE)' > configure.log 2>&1 \
 	    || { tail -n 20 configure.log >&2; exit 1; }
 
-$(call flags_rule,$(1)/nginx,$(CC) $(NGX_CC_OPT) $(2) $(3))
+$(call flags_rule,$(1)/nginx,$(CC) $(NGX_CC_OPT) $(2) $(3) $(sort $(MODSRC)))
 
 $(1)/$(SO): $(1)/nginx/objs/Makefile $(MODSRC)
-	@$$(if $$(filter %.h %/Makefile,$$?),find $(1)/nginx/objs/addon -name '*.o' -delete)
-	+$$(MAKE) -C $(1)/nginx -f objs/Makefile --no-print-directory modules
+	@$$(if $$(filter %.h %/Makefile,$$?),find $(1)/nginx/objs/addon \
+	    -name '*.o' -delete)
+	+flock $(1)/nginx/.lock $$(MAKE) -C $(1)/nginx -f objs/Makefile --no-print-directory modules
 	cp $(1)/nginx/objs/$(SO) $$@
 endef
 

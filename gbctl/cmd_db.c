@@ -175,7 +175,7 @@ cmd_db_migrate(cli_t *cli)
 static bool
 cmd_db_status(cli_t *cli)
 {
-    int             i;
+    int             n;
     bool            ok;
     char            version[16], newest[16], pending[16];
     PGresult       *res;
@@ -199,11 +199,11 @@ cmd_db_status(cli_t *cli)
            : state.applied < embed_last || !state.code ? "outdated"
            : "current";
 
-    for (i = 0; i < embed_last - state.applied; i++) { /* void */ }
+    n = embed_last > state.applied ? embed_last - state.applied : 0;
 
     snprintf(version, sizeof(version), "%d", state.applied);
     snprintf(newest, sizeof(newest), "%d", embed_last);
-    snprintf(pending, sizeof(pending), "%d", i);
+    snprintf(pending, sizeof(pending), "%d", n);
 
     res = out_make("database state version:int newest:int pending:int "
                    "functions damage server");

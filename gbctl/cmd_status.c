@@ -2,12 +2,20 @@
  * gbctl status: the fleet on one screen.
  */
 
+#include <stdlib.h>
+
+#include <jansson.h>
+
 #include "cmd.h"
 #include "db.h"
 #include "out.h"
 
 
 static bool cmd_status_run(cli_t *cli);
+static bool status_screen(cli_t *cli, const PGresult *res);
+static void status_counts(const cli_t *cli, const char *title,
+    const char *counts);
+static bool status_table(cli_t *cli, const char *rollouts);
 
 
 static const cli_verb_t  cmd_status_verbs[] = {
@@ -23,22 +31,144 @@ const cli_noun_t  cmd_status = {
 };
 
 
+static const out_column_t  status_rollouts[] = {
+    { "id", NULL, OUT_AUTO, false },
+    { "name", NULL, OUT_AUTO, false },
+    { "feed", NULL, OUT_AUTO, false },
+    { "version", NULL, OUT_AUTO, false },
+    { "targeted", NULL, OUT_AUTO, false },
+    { "waiting", NULL, OUT_AUTO, false },
+    { "running", NULL, OUT_AUTO, false },
+    { "success", NULL, OUT_AUTO, false },
+    { "failure", NULL, OUT_AUTO, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_list_t  status_list = { "no rollouts run", "id",
+                                         status_rollouts };
+
+
 static bool
 cmd_status_run(cli_t *cli)
 {
     bool       ok;
+    char       poll_time[16];
     PGresult  *res;
 
-    res = db_call(cli, "SELECT * FROM goosebit_admin.status($1)", 1,
-                  cli->tenant);
+    if (!cli_config(cli, 0)) {
+        return false;
+    }
+
+    snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
+
+    res = db_call(cli, "SELECT tenant_name AS tenant, devices, online,"
+                  " states, actions, rollouts, last_hour"
+                  " FROM goosebit_admin.status($1, $2)", 2, cli->tenant,
+                  poll_time);
 
     if (res == NULL) {
         return false;
     }
 
-    ok = out_show(cli, NULL, res);
+    ok = cli->format == CLI_TABLE || cli->format == CLI_WIDE
+         ? status_screen(cli, res) : out_show(cli, NULL, res);
 
     PQclear(res);
+
+    return ok;
+}
+
+
+static bool
+status_screen(cli_t *cli, const PGresult *res)
+{
+    char  *tenant;
+
+    tenant = out_clean(db_value(res, 0, "tenant"));
+
+    printf("%s: %s devices, %s online\n", tenant ? tenant : "-",
+           db_value(res, 0, "devices"), db_value(res, 0, "online"));
+
+    free(tenant);
+
+    status_counts(cli, "Devices", db_value(res, 0, "states"));
+    status_counts(cli, "Open actions", db_value(res, 0, "actions"));
+    status_counts(cli, "Last hour", db_value(res, 0, "last_hour"));
+
+    return status_table(cli, db_value(res, 0, "rollouts"));
+}
+
+
+/* {"error": 1, "finished": 2} on a line, each in its colour */
+
+static void
+status_counts(const cli_t *cli, const char *title, const char *counts)
+{
+    json_t      *object, *n;
+    const char  *key, *color;
+
+    object = json_loads(counts ? counts : "{}", 0, NULL);
+
+    printf("%-13s", title);
+
+    if (json_object_size(object) == 0) {
+        printf(" none");
+    }
+
+    json_object_foreach(object, key, n) {
+        color = json_integer_value(n) > 0 ? out_state_color(cli, key) : "";
+
+        printf(" %s%s %lld%s", color, key,
+               (long long) json_integer_value(n),
+               color[0] ? out_reset(cli) : "");
+    }
+
+    putchar('\n');
+    json_decref(object);
+}
+
+
+static bool
+status_table(cli_t *cli, const char *rollouts)
+{
+    bool         ok;
+    char         text[9][24];
+    size_t       i, j;
+    json_t      *array, *object, *value;
+    PGresult    *res;
+    const char  *row[9];
+
+    array = json_loads(rollouts ? rollouts : "[]", 0, NULL);
+    res = out_make("id:int name feed version targeted:int waiting:int"
+                   " running:int success:int failure:int");
+    ok = array != NULL && res != NULL;
+
+    for (i = 0; ok && i < json_array_size(array); i++) {
+        object = json_array_get(array, i);
+
+        for (j = 0; status_rollouts[j].name != NULL; j++) {
+            value = json_object_get(object, status_rollouts[j].name);
+            row[j] = json_string_value(value);
+
+            if (json_is_integer(value)) {
+                snprintf(text[j], sizeof(text[j]), "%lld",
+                         (long long) json_integer_value(value));
+                row[j] = text[j];
+            }
+        }
+
+        ok = out_make_row(res, row[0], row[1], row[2], row[3], row[4],
+                          row[5], row[6], row[7], row[8]);
+    }
+
+    if (ok && PQntuples(res) > 0) {
+        printf("\nRollouts running\n");
+    }
+
+    ok = ok && out_list(cli, &status_list, res);
+
+    PQclear(res);
+    json_decref(array);
 
     return ok;
 }

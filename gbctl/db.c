@@ -469,7 +469,8 @@ db_fail(cli_t *cli, const PGresult *res)
                         PQuser(conn), message);
 
     } else {
-        (void) cli_fail(cli, s->status, s->code, hint,
+        (void) cli_fail(cli, s->status, s->code,
+                        s->status == CLI_NO_DB ? NULL : hint,
                         "the database says: %s (%s)", message, state);
     }
 

@@ -1,0 +1,105 @@
+-- What this database is, and the fleet on one screen.
+
+
+-- The same digest that gbctl was built with, when nothing differs: names and
+-- checksums of all migrations and of the reloaded rest, in byte order.
+CREATE FUNCTION goosebit_admin.schema_version()
+RETURNS TABLE (digest text, last int)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT encode(sha256(convert_to(
+               string_agg(m.name || ' ' || m.sha256, E'\n'
+                          ORDER BY m.name COLLATE "C"), 'UTF8')), 'hex'),
+           COALESCE(max(substring(m.name FROM '^[0-9]{4}')::int), 0)
+    FROM goosebit.migration m
+$$;
+COMMENT ON FUNCTION goosebit_admin.schema_version IS
+    'digest of the applied schema, and its newest migration';
+
+
+-- One row. Two passes, over devices and over their last polls, and no join of
+-- the two: only devices with a poll time of their own are looked up one by
+-- one. Rollouts are the newest 20 that are running.
+CREATE FUNCTION goosebit_admin.status(tenant text, poll_time int)
+RETURNS TABLE (
+    tenant_name text, devices bigint, online bigint, states jsonb, actions jsonb,
+    rollouts jsonb, last_hour jsonb
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t     goosebit.tenant;
+    usual int;
+BEGIN
+    SELECT * INTO t FROM goosebit.tenant x
+    WHERE x.id = goosebit.tenant_id(status.tenant);
+
+    tenant_name := t.name;
+    usual := goosebit.poll_time(NULL, t.poll_time, status.poll_time);
+
+    SELECT COALESCE(sum(c.n), 0)::bigint,
+           jsonb_object_agg(w.state, COALESCE(c.n, 0))
+    INTO devices, states
+    FROM unnest('{unknown,registered,running,error,finished}'::text[])
+         AS w (state)
+    LEFT JOIN (SELECT d.state, count(*) AS n
+               FROM goosebit.device d
+               WHERE d.tenant_id = t.id
+               GROUP BY d.state) c USING (state);
+
+    WITH own AS MATERIALIZED (
+        SELECT s.seen_at, d.poll_time
+        FROM goosebit.device d
+        JOIN goosebit.device_seen s
+          ON s.tenant_id = d.tenant_id AND s.device_id = d.id
+        WHERE d.tenant_id = t.id AND d.poll_time IS NOT NULL
+    )
+    SELECT (SELECT count(*) FROM goosebit.device_seen s
+            WHERE s.tenant_id = t.id
+              AND goosebit.online(s.seen_at, usual, now()))
+         - (SELECT count(*) FROM own
+            WHERE goosebit.online(own.seen_at, usual, now()))
+         + (SELECT count(*) FROM own
+            WHERE goosebit.online(own.seen_at, own.poll_time, now()))
+    INTO online;
+
+    SELECT COALESCE(jsonb_object_agg(c.state, c.n), '{}')
+    INTO actions
+    FROM (SELECT a.state, count(*) AS n
+          FROM goosebit.action a
+          WHERE a.tenant_id = t.id AND a.ended_at IS NULL
+          GROUP BY a.state) c;
+
+    SELECT COALESCE(jsonb_agg(jsonb_build_object(
+               'id', r.id, 'name', r.name, 'feed', r.feed,
+               'version', w.version, 'targeted', c.targeted,
+               'waiting', c.waiting, 'running', c.running,
+               'success', c.success, 'failure', c.failure)
+               ORDER BY r.id DESC), '[]')
+    INTO rollouts
+    FROM (SELECT * FROM goosebit.rollout x
+          WHERE x.tenant_id = t.id AND x.state = 'running'
+            AND (x.start_at IS NULL OR x.start_at <= now())
+          ORDER BY x.id DESC LIMIT 20) r
+    JOIN goosebit.software w
+      ON w.tenant_id = r.tenant_id AND w.id = r.software_id
+    CROSS JOIN LATERAL goosebit.rollout_counts(r.tenant_id, r.id) c
+    WHERE c.state = 'running';
+
+    SELECT jsonb_object_agg(w.state, COALESCE(c.n, 0))
+    INTO last_hour
+    FROM unnest('{finished,error,rejected,canceled,timed_out}'::text[])
+         AS w (state)
+    LEFT JOIN (SELECT a.state, count(*) AS n
+               FROM goosebit.action a
+               WHERE a.tenant_id = t.id
+                 AND a.ended_at >= now() - interval '1 hour'
+               GROUP BY a.state) c USING (state);
+
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.status IS
+    'devices by state, online, open actions, rollouts, last hour''s results';

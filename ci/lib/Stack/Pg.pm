@@ -1,0 +1,165 @@
+package Stack::Pg;
+
+# PostgreSQL's part of a stack: the cached template, start, stop.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Digest::SHA qw(sha256_hex);
+use Exporter 'import';
+use Fcntl qw(:flock);
+use File::Path qw(make_path remove_tree);
+use Time::HiRes qw(sleep time);
+
+use Stack::Util;
+
+our @EXPORT = qw(from_template pg_conf pg_start pg_stop pg_pid);
+
+
+# A migrated cluster is made once for each state of sql/ and copied after.
+sub from_template {
+    my ($s) = @_;
+    my @sql = grep { -f } glob("\Q$root\E/sql/*.sql \Q$root\E/sql/*/*.sql");
+    my $init = $ENV{GB_NO_INIT} ? 'empty'
+        : -x "$build/gbctl" ? 'gbctl' : 'psql';
+    my $key = substr sha256_hex(join "\0", $init, $>, pgbin(), slurp(__FILE__),
+        map { ($_, slurp($_)) } sort @sql), 0, 16;
+    my $cache = "$build/pgtemplate";
+
+    eval { make_path($cache) };
+    if (!-w $cache || !open my $probe, '>>', "$cache/$key.lock") {
+        return make_template($s, $init);
+    }
+
+    open my $lock, '>>', "$cache/$key.lock" or die "$cache/$key.lock: $!\n";
+    flock $lock, LOCK_SH;
+
+    if (!-d "$cache/$key") {
+        flock $lock, LOCK_EX;
+        if (!-d "$cache/$key") {
+            make_template($s, $init);
+            remove_tree("$cache/$key.new");
+            run({}, 'cp', '-a', "$s->{pg}/data", "$cache/$key.new");
+            rename "$cache/$key.new", "$cache/$key" or die "$cache/$key: $!\n";
+            prune_templates($cache, $key);
+            return;
+        }
+        flock $lock, LOCK_SH;
+    }
+
+    run({}, 'cp', '-a', '--reflink=auto', "$cache/$key", "$s->{pg}/data");
+}
+
+
+sub prune_templates {
+    my ($cache, $key) = @_;
+
+    for my $dir (grep { -d } glob "\Q$cache\E/*") {
+        next if $dir eq "$cache/$key" || -M $dir < 1 / 24;
+        open my $lock, '>>', "$dir.lock" or next;
+        flock($lock, LOCK_EX | LOCK_NB) or next;
+        remove_tree($dir);
+        unlink "$dir.lock";
+    }
+}
+
+
+sub make_template {
+    my ($s, $init) = @_;
+    my $data = "$s->{pg}/data";
+
+    run({ postgres => 1 }, 'initdb', '-D', $data, '-U', 'postgres', '-A',
+        'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync',
+        '--no-instructions');
+
+    my $conf = slurp("$data/postgresql.conf");
+    pg_conf($s, 'fsync = off');
+    pg_start($s);
+
+    my $db = { env => {
+        PGHOST => $s->{socket}, PGUSER => 'postgres', PGDATABASE => 'goosebit',
+        GOOSEBIT_CONFIG => "$s->{dir}/goosebit.yaml",
+    } };
+    run({ env => { %{$db->{env}}, PGDATABASE => 'postgres' } }, 'psql',
+        '-Xqc', 'create database goosebit');
+
+    if ($init eq 'gbctl') {
+        run($db, "$build/gbctl", '--db',
+            "postgres:///goosebit?host=$s->{socket}", 'db', 'init');
+
+    } elsif ($init eq 'psql') {
+        for (glob("\Q$root\E/sql/roles.sql \Q$root\E/sql/migrations/*.sql "
+            . "\Q$root\E/sql/functions/*.sql \Q$root\E/sql/grants.sql"))
+        {
+            run($db, 'psql', '-Xq1', '-v', 'ON_ERROR_STOP=1', '-f', $_) if -f;
+        }
+    }
+
+    pg_stop($s, 'fast');
+    unlink "$data/stack.conf";
+}
+
+
+sub pg_conf {
+    my ($s, @more) = @_;
+    my $data = "$s->{pg}/data";
+    my $conf = slurp("$data/postgresql.conf");
+
+    if ($conf !~ /^include_if_exists = 'stack.conf'/m) {
+        $conf .= "\ninclude_if_exists = 'stack.conf'\n";
+        spew("$data/postgresql.conf", $conf);
+        chown $pguid, $pggid, "$data/postgresql.conf" if $asroot;
+    }
+
+    spew("$data/stack.conf", join "\n",
+        "listen_addresses = ''",
+        "unix_socket_directories = '$s->{socket}'",
+        'max_connections = 200',
+        'shared_buffers = 64MB',
+        "timezone = 'UTC'",
+        "log_timezone = 'UTC'",
+        "log_line_prefix = '%m [%p] %q%u@%d '",
+        (($ENV{GB_FSYNC} // 'on') eq 'off'
+            ? ('fsync = off', 'full_page_writes = off') : ()),
+        @more, $ENV{GB_PG_CONF} // '', '');
+    chown $pguid, $pggid, "$data/stack.conf" if $asroot;
+}
+
+
+sub pg_start {
+    my ($s) = @_;
+    my ($rc, $out) = run({ postgres => 1, may_fail => 1 }, 'pg_ctl', 'start',
+        '-s', '-w', '-t', '60', '-D', "$s->{pg}/data", '-l',
+        "$s->{pg}/postgresql.log");
+
+    if ($rc != 0) {
+        my $log = slurp("$s->{pg}/postgresql.log") // '';
+        die "PostgreSQL did not start:\n$out" . substr $log, -2000;
+    }
+}
+
+
+sub pg_stop {
+    my ($s, $how) = @_;
+    my $pid = pg_pid($s) // return;
+    my $until = time + 20;
+
+    kill(($how eq 'fast' ? 'INT' : 'QUIT'), $pid);
+    while (pg_pid($s) && time < $until) {
+        sleep 0.02;
+    }
+    kill KILL => $pid if pg_pid($s);
+}
+
+
+sub pg_pid {
+    my ($s) = @_;
+    my $data = ($s->{pg} // return) . '/data';
+    my ($pid) = (slurp("$data/postmaster.pid") // '') =~ /^(\d+)/ or return;
+    return (readlink "/proc/$pid/cwd" // '') eq (abs_path($data) // '')
+        ? $pid : undef;
+}
+
+
+1;

@@ -176,8 +176,8 @@ sub _psql {
 }
 
 
-# sql(TEXT, user =>, database =>): the rows of its one select (or other statement
-# with rows) as array references; dies on error
+# sql(TEXT, user =>, database =>): the rows of its one select (or of another
+# statement with rows) as array references; dies on error
 sub sql {
     my ($self, $sql, %opt) = @_;
     my $r = $self->_psql($sql, %opt);

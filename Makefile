@@ -22,7 +22,8 @@ B         := build
 A         := $(B)/asan
 F         := $(B)/fuzz
 
-PKGS      := jansson yaml-0.1 libarchive libconfig libsquashfs1 libcrypto
+PKGS      := jansson yaml-0.1 libarchive libconfig libsquashfs1 libcrypto \
+             libpcre2-8
 PKGS_CTL  := $(PKGS) libpq smartcols
 INC       := $(shell pkg-config --cflags $(PKGS_CTL) 2>/dev/null)
 LIBS      := $(shell pkg-config --libs $(PKGS) 2>/dev/null)

@@ -47,7 +47,8 @@ const cli_option_t  cli_globals[] = {
     { NULL, 0, NULL, NULL, 0 }
 };
 
-volatile int  cli_interrupted;
+volatile sig_atomic_t         cli_interrupted;
+static volatile sig_atomic_t  cli_stops;
 
 static const char *const  cli_formats[] = {
     "table", "wide", "json", "jsonl", "csv", "name", NULL
@@ -482,9 +483,22 @@ cli_check(cli_t *cli)
 static void
 cli_interrupt(int signo)
 {
-    (void) signo;
-
     cli_interrupted = 1;
+
+    if (cli_stops) {
+        return;
+    }
+
+    /* else the server would go on, and might still commit */
+
+    db_cancel();
+
+    if (isatty(STDERR_FILENO)) {
+        (void) !write(STDERR_FILENO, "\n", 1);
+    }
+
+    signal(signo, SIG_DFL);
+    raise(signo);
 }
 
 
@@ -495,16 +509,15 @@ cli_signals(const cli_t *cli)
 
     /*
      * A closed pipe ends gbctl like any filter, also where a parent had
-     * switched the signal off.  SIGINT may kill: the server rolls an open
-     * transaction back, and cancels a query whose client is gone.
+     * switched the signal off.
      */
 
     signal(SIGPIPE, SIG_DFL);
 
-    if (cli->verb->flags & CLI_STOPS) {
-        memset(&sa, 0, sizeof(sa));
-        sa.sa_handler = cli_interrupt;
-        sigaction(SIGINT, &sa, NULL);
-        sigaction(SIGTERM, &sa, NULL);
-    }
+    cli_stops = (cli->verb->flags & CLI_STOPS) != 0;
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = cli_interrupt;
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
 }

@@ -11,6 +11,7 @@
 #define GBCTL_CLI_H
 
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -113,7 +114,7 @@ typedef struct {
 
 
 /* set by SIGINT or SIGTERM; only verbs with CLI_STOPS live to see it */
-extern volatile int  cli_interrupted;
+extern volatile sig_atomic_t  cli_interrupted;
 
 
 /*

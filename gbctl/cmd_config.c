@@ -11,9 +11,16 @@
 #include "out.h"
 
 
+typedef struct {
+    cli_t     *cli;
+    PGresult  *res;
+} config_show_t;
+
+
 static bool cmd_config_check(cli_t *cli);
 static bool cmd_config_show(cli_t *cli);
 static int config_row(void *data, const gb_config_entry_t *entry);
+static char *config_value(const gb_config_entry_t *entry);
 
 
 static const cli_verb_t  cmd_config_verbs[] = {
@@ -85,8 +92,8 @@ cmd_config_check(cli_t *cli)
 static bool
 cmd_config_show(cli_t *cli)
 {
-    bool       ok;
-    PGresult  *res;
+    bool           ok;
+    config_show_t  show;
 
     static const out_list_t  spec = { "nothing", "key", NULL };
 
@@ -94,48 +101,89 @@ cmd_config_show(cli_t *cli)
         return false;
     }
 
-    res = out_make("key value:json origin");
+    show.cli = cli;
+    show.res = out_make("key value:json origin");
 
-    ok = res != NULL
-         && gb_config_each(cli->config, false, config_row, res) == 0
-         && out_list(cli, &spec, res);
+    ok = show.res != NULL
+         && gb_config_each(cli->config, false, config_row, &show) == 0
+         && out_list(cli, &spec, show.res);
 
-    PQclear(res);
+    PQclear(show.res);
 
     return ok;
 }
 
 
-/* the value as JSON has it, so that a number stays one */
-
 static int
 config_row(void *data, const gb_config_entry_t *entry)
 {
-    bool     ok;
-    char    *text;
-    json_t  *value;
+    bool           ok;
+    char          *value;
+    const char    *origin;
+    config_show_t *show;
 
+    show = data;
     value = NULL;
-    text = NULL;
+    origin = entry->origin;
+
+    /* see cli_config() */
+
+    if (show->cli->db_uri != NULL && strcmp(entry->key, "db_uri") == 0) {
+        origin = "--db";
+    }
 
     if (entry->value != NULL) {
+        value = config_value(entry);
 
-        if (entry->type == GB_CONFIG_STRING
-            || entry->type == GB_CONFIG_LIST)
-        {
-            value = json_string(entry->value);
-            text = json_dumps(value, JSON_ENCODE_ANY);
-
-        } else {
-            text = strdup(entry->value);
+        if (value == NULL) {
+            return GB_NOMEM;
         }
     }
 
-    ok = (text != NULL || entry->value == NULL)
-         && out_make_row(data, entry->key, text, entry->origin);
+    ok = out_make_row(show->res, entry->key, value, origin);
+
+    free(value);
+
+    return ok ? 0 : GB_NOMEM;
+}
+
+
+/* as JSON, so that a number stays one and a list is a list; new */
+
+static char *
+config_value(const gb_config_entry_t *entry)
+{
+    char        *text;
+    size_t       len;
+    json_t      *value;
+    const char  *p;
+
+    switch (entry->type) {
+
+    case GB_CONFIG_STRING:
+        value = json_string(entry->value);
+        break;
+
+    case GB_CONFIG_LIST:
+        value = json_array();
+
+        for (p = entry->value; value != NULL && *p != '\0'; p += len) {
+            p += strspn(p, ", ");
+            len = strcspn(p, ",");
+            (void) json_array_append_new(value, json_stringn(p, len));
+        }
+
+        break;
+
+    case GB_CONFIG_INT:
+    case GB_CONFIG_BOOL:
+    default:
+        return strdup(entry->value);
+    }
+
+    text = json_dumps(value, JSON_ENCODE_ANY);
 
     json_decref(value);
-    free(text);
 
-    return ok ? 0 : -1;
+    return text;
 }

@@ -19,45 +19,14 @@ struct db_s {
     bool     checked;       /* the schema is this build's */
 };
 
-typedef struct {
-    const char  *sqlstate;  /* two characters are a whole class */
-    cli_exit_e   status;
-    const char  *code;
-} db_state_t;
-
-
 static bool db_open(cli_t *cli);
 static bool db_open_fail(cli_t *cli, const char *message);
 static bool db_check_schema(cli_t *cli);
-static const db_state_t *db_state(const char *sqlstate);
-static void db_notice(void *data, const PGresult *res);
 
 
-/* the first that fits; everything else is "failed" */
+/* for the signal handler, which has no argument */
 
-static const db_state_t  db_states[] = {
-    { "GB001", CLI_FAILED, "not_found" },
-    { "GB002", CLI_FAILED, "conflict" },
-    { "GB003", CLI_FAILED, "invalid" },
-    { "GB004", CLI_FAILED, "in_use" },
-    { "GB005", CLI_FAILED, "ambiguous" },
-    { "GB006", CLI_FAILED, "refused" },
-    { "GB007", CLI_USAGE, "usage" },
-    { "42501", CLI_DENIED, "not_permitted" },
-    { "3F000", CLI_NO_DB, "schema" },       /* no such schema */
-    { "42883", CLI_NO_DB, "schema" },       /* no such function */
-    { "42P01", CLI_NO_DB, "schema" },       /* no such table */
-    { "53300", CLI_NO_DB, "unreachable" },  /* too many connections */
-    { "57014", CLI_FAILED, "canceled" },
-    { "57P", CLI_NO_DB, "unreachable" },    /* shut down, starting up */
-    { "25006", CLI_NO_DB, "read_only" },
-    { "40", CLI_FAILED, "conflict" },
-    { "55P03", CLI_FAILED, "conflict" },
-    { "08", CLI_NO_DB, "unreachable" },
-    { "22", CLI_FAILED, "invalid" },
-    { "23", CLI_FAILED, "invalid" },
-    { NULL, CLI_FAILED, "failed" }
-};
+static PGcancel *volatile  db_cancel_handle;
 
 
 bool
@@ -160,6 +129,7 @@ db_open(cli_t *cli)
 
     if (PQstatus(cli->db->conn) == CONNECTION_OK) {
         PQsetNoticeReceiver(cli->db->conn, db_notice, cli);
+        db_cancel_handle = PQgetCancel(cli->db->conn);
         return true;
     }
 
@@ -173,18 +143,26 @@ db_open(cli_t *cli)
 }
 
 
+/* one line a host, and libpq's advice, which begins with a tab */
+
 static bool
 db_open_fail(cli_t *cli, const char *message)
 {
-    char   line[1024];
-    char  *p;
+    char    line[1024];
+    size_t  n, len;
 
-    snprintf(line, sizeof(line), "%s", message);
+    n = 0;
+    line[0] = '\0';
 
-    for (p = line; *p != '\0'; p++) {
-        if (*p == '\n' || *p == '\t') {
-            *p = p[1] == '\0' || p[-1] == ' ' ? '\0' : ' ';
+    for ( /* void */ ; *message != '\0'; message += len) {
+        len = strcspn(message, "\n");
+
+        if (message[0] != '\t' && len > 0 && n < sizeof(line) - 3) {
+            n += (size_t) snprintf(line + n, sizeof(line) - n, "%s%.*s",
+                                   n ? "; " : "", (int) len, message);
         }
+
+        len += message[len] == '\n';
     }
 
     return cli_fail(cli, CLI_NO_DB, "unreachable",
@@ -202,10 +180,9 @@ db_open_fail(cli_t *cli, const char *message)
 static bool
 db_check_schema(cli_t *cli)
 {
-    int          rows, last;
-    bool         same;
-    PGresult    *res;
-    const char  *state;
+    int        rows, last;
+    bool       same;
+    PGresult  *res;
 
     static const char  hint[] = "run \"gbctl db migrate\" of this version";
 
@@ -213,11 +190,7 @@ db_check_schema(cli_t *cli)
                  "SELECT digest, last FROM goosebit_admin.schema_version()");
 
     if (PQresultStatus(res) != PGRES_TUPLES_OK) {
-        state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-        if (state != NULL && db_state(state)->status == CLI_NO_DB
-            && strcmp(db_state(state)->code, "schema") == 0)
-        {
+        if (strcmp(db_code(res), "schema") == 0) {
             (void) cli_fail(cli, CLI_NO_DB, "schema",
                             "run \"gbctl db init\" for a new database, "
                             "\"gbctl db migrate\" for an older one",
@@ -263,9 +236,15 @@ db_check_schema(cli_t *cli)
 void
 db_close(cli_t *cli)
 {
+    PGcancel  *cancel;
+
     if (cli->db == NULL) {
         return;
     }
+
+    cancel = db_cancel_handle;
+    db_cancel_handle = NULL;
+    PQfreeCancel(cancel);
 
     if (cli->db->began) {
         PQclear(PQexec(cli->db->conn, "ROLLBACK"));
@@ -274,6 +253,20 @@ db_close(cli_t *cli)
     PQfinish(cli->db->conn);
     free(cli->db);
     cli->db = NULL;
+}
+
+
+void
+db_cancel(void)
+{
+    char       text[256];
+    PGcancel  *cancel;
+
+    cancel = db_cancel_handle;
+
+    if (cancel != NULL) {
+        (void) PQcancel(cancel, text, sizeof(text));
+    }
 }
 
 
@@ -424,94 +417,6 @@ db_commit(cli_t *cli)
     cli->db->began = false;
 
     return db_run(cli, "COMMIT", 0);
-}
-
-
-bool
-db_fail(cli_t *cli, const PGresult *res)
-{
-    char               *message, *p;
-    PGconn             *conn;
-    const char         *state, *text, *hint;
-    const db_state_t   *s;
-
-    conn = cli->db->conn;
-    state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-    text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    hint = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_HINT) : NULL;
-
-    if (state == NULL || PQstatus(conn) != CONNECTION_OK) {
-        return cli_fail(cli, CLI_NO_DB, "unreachable", NULL,
-                        "lost the connection to the database%s%s",
-                        text ? ": " : "", text ? text : "");
-    }
-
-    s = db_state(state);
-    message = strdup(text ? text : "no message");
-
-    if (message == NULL) {
-        return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
-    }
-
-    for (p = message; *p != '\0'; p++) {
-        if ((unsigned char) *p < ' ') {
-            *p = ' ';
-        }
-    }
-
-    if (strncmp(state, "GB", 2) == 0) {
-        (void) cli_fail(cli, s->status, s->code, hint, "%s", message);
-
-    } else if (s->status == CLI_DENIED) {
-        (void) cli_fail(cli, s->status, s->code,
-                        "rights come by goosebit_viewer, goosebit_operator "
-                        "and goosebit_admin", "not permitted for \"%s\": %s",
-                        PQuser(conn), message);
-
-    } else {
-        (void) cli_fail(cli, s->status, s->code,
-                        s->status == CLI_NO_DB ? NULL : hint,
-                        "the database says: %s (%s)", message, state);
-    }
-
-    free(message);
-
-    return false;
-}
-
-
-static const db_state_t *
-db_state(const char *sqlstate)
-{
-    const db_state_t  *s;
-
-    for (s = db_states; s->sqlstate != NULL; s++) {
-        if (strncmp(s->sqlstate, sqlstate, strlen(s->sqlstate)) == 0) {
-            break;
-        }
-    }
-
-    return s;
-}
-
-
-static void
-db_notice(void *data, const PGresult *res)
-{
-    cli_t       *cli;
-    const char  *severity, *text;
-
-    cli = data;
-    severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-    text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-
-    /* "drop cascades to …" and the like are of no interest here */
-
-    if (severity != NULL && strcmp(severity, "WARNING") == 0
-        && text != NULL)
-    {
-        cli_note(cli, "warning: %s", text);
-    }
 }
 
 

@@ -42,6 +42,9 @@ bool db_connect(cli_t *cli, db_check_e check)
 /* ends an open transaction by ROLLBACK and disconnects */
 void db_close(cli_t *cli);
 
+/* cancels a running statement; may be called by a signal handler */
+void db_cancel(void);
+
 /* the libpq connection, for what has no helper here; borrowed */
 PGconn *db_conn(cli_t *cli);
 
@@ -77,6 +80,12 @@ bool db_commit(cli_t *cli) __attribute__((warn_unused_result));
 
 /* reports the failed result (or connection, if RES is NULL); false */
 bool db_fail(cli_t *cli, const PGresult *res);
+
+/* the code word of a failed result: "not_found", "unreachable", … */
+const char *db_code(const PGresult *res);
+
+/* a PQnoticeReceiver for DATA a cli_t: warnings become notes */
+void db_notice(void *data, const PGresult *res);
 
 /* the literal of a text[] for a parameter; new, free() */
 char *db_array(size_t n, const char *const *items);

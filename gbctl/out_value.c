@@ -257,7 +257,8 @@ out_is_number(const PGresult *res, int column)
 char *
 out_plain(const PGresult *res, int row, int column)
 {
-    char  time[64], *value;
+    char    *text, *value, time[64];
+    json_t  *json;
 
     if (PQgetisnull(res, row, column)) {
         return strdup("");
@@ -271,7 +272,20 @@ out_plain(const PGresult *res, int row, int column)
         return strdup(value[0] == 't' ? "true" : "false");
 
     case OUT_TIMESTAMPTZ:
+
+        if (strstr(value, "infinity") != NULL) {
+            return strdup("");
+        }
+
         return strdup(out_rfc3339(value, time, sizeof(time)));
+
+    case OUT_TEXT_ARRAY:
+    case OUT_INT4_ARRAY:
+    case OUT_INT8_ARRAY:
+        json = out_value_json(PQftype(res, column), value);
+        text = json_dumps(json, JSON_COMPACT);
+        json_decref(json);
+        return text;
 
     default:
         return strdup(value);

@@ -1,0 +1,145 @@
+/*
+ * From SQLSTATE to code word and exit code.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "db.h"
+
+
+typedef struct {
+    const char  *sqlstate;  /* two characters are a whole class */
+    cli_exit_e   status;
+    const char  *code;
+} db_state_t;
+
+
+static const db_state_t *db_state(const char *sqlstate);
+
+
+/* the first that fits; everything else is "failed" */
+
+static const db_state_t  db_states[] = {
+    { "GB001", CLI_FAILED, "not_found" },
+    { "GB002", CLI_FAILED, "conflict" },
+    { "GB003", CLI_FAILED, "invalid" },
+    { "GB004", CLI_FAILED, "in_use" },
+    { "GB005", CLI_FAILED, "ambiguous" },
+    { "GB006", CLI_FAILED, "refused" },
+    { "GB007", CLI_USAGE, "usage" },
+    { "42501", CLI_DENIED, "not_permitted" },
+    { "3F000", CLI_NO_DB, "schema" },       /* no such schema */
+    { "42883", CLI_NO_DB, "schema" },       /* no such function */
+    { "42P01", CLI_NO_DB, "schema" },       /* no such table */
+    { "53300", CLI_NO_DB, "unreachable" },  /* too many connections */
+    { "57014", CLI_FAILED, "canceled" },
+    { "57P", CLI_NO_DB, "unreachable" },    /* shut down, starting up */
+    { "25006", CLI_NO_DB, "read_only" },
+    { "40", CLI_FAILED, "conflict" },
+    { "55P03", CLI_FAILED, "conflict" },
+    { "08", CLI_NO_DB, "unreachable" },
+    { "22", CLI_FAILED, "invalid" },
+    { "23", CLI_FAILED, "invalid" },
+    { NULL, CLI_FAILED, "failed" }
+};
+
+
+bool
+db_fail(cli_t *cli, const PGresult *res)
+{
+    char               *message, *p;
+    PGconn             *conn;
+    const char         *state, *text, *hint;
+    const db_state_t   *s;
+
+    conn = db_conn(cli);
+    state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    hint = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_HINT) : NULL;
+
+    if (state == NULL || PQstatus(conn) != CONNECTION_OK) {
+        return cli_fail(cli, CLI_NO_DB, "unreachable", NULL,
+                        "lost the connection to the database%s%s",
+                        text ? ": " : "", text ? text : "");
+    }
+
+    s = db_state(state);
+    message = strdup(text ? text : "no message");
+
+    if (message == NULL) {
+        return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+    }
+
+    for (p = message; *p != '\0'; p++) {
+        if ((unsigned char) *p < ' ') {
+            *p = ' ';
+        }
+    }
+
+    if (strncmp(state, "GB", 2) == 0) {
+        (void) cli_fail(cli, s->status, s->code, hint, "%s", message);
+
+    } else if (s->status == CLI_DENIED) {
+        (void) cli_fail(cli, s->status, s->code,
+                        "rights come by goosebit_viewer, goosebit_operator "
+                        "and goosebit_admin", "not permitted for \"%s\": %s",
+                        PQuser(conn), message);
+
+    } else {
+        (void) cli_fail(cli, s->status, s->code,
+                        s->status == CLI_NO_DB ? NULL : hint,
+                        "the database says: %s (%s)", message, state);
+    }
+
+    free(message);
+
+    return false;
+}
+
+
+const char *
+db_code(const PGresult *res)
+{
+    const char  *state;
+
+    state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return state ? db_state(state)->code : "unreachable";
+}
+
+
+static const db_state_t *
+db_state(const char *sqlstate)
+{
+    const db_state_t  *s;
+
+    for (s = db_states; s->sqlstate != NULL; s++) {
+        if (strncmp(s->sqlstate, sqlstate, strlen(s->sqlstate)) == 0) {
+            break;
+        }
+    }
+
+    return s;
+}
+
+
+void
+db_notice(void *data, const PGresult *res)
+{
+    cli_t       *cli;
+    const char  *severity, *text;
+
+    cli = data;
+    severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+    /* "drop cascades to …" and the like are of no interest here */
+
+    if (severity != NULL && strcmp(severity, "WARNING") == 0
+        && text != NULL)
+    {
+        cli_note(cli, "warning: %s", text);
+    }
+}

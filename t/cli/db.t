@@ -1,0 +1,224 @@
+#!/usr/bin/perl
+# gbctl db init, migrate, status, and the look at the schema of every verb.
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+use JSON::PP;
+
+my $s = stack(nginx => 0, init => 0, fsync => 'off', yaml => <<'YAML');
+tenant: [DEFAULT, Werk-2]
+YAML
+
+my @files = map { m{([^/]+)$} } sort glob 'sql/migrations/*.sql';
+my $newest = @files;
+
+sub status { $s->gbctl('db', 'status', '-o', 'json')->{json} }
+
+sub code { decode_json($_[0]{err})->{error}{code} }
+
+# What a migration or reload by another gbctl would leave behind.
+sub record {
+    my ($name, $sha) = @_;
+    $s->sql("UPDATE goosebit.migration SET sha256 = '$sha'"
+        . " WHERE name = '$name'");
+}
+
+
+# an empty database
+
+is(status()->{state}, 'none', 'empty: status says none');
+is(status()->{pending}, $newest, 'empty: all is pending');
+
+my $r = $s->gbctl('status');
+is($r->{exit}, 3, 'empty: a verb exits 3');
+like($r->{err}, qr/^gbctl: .*has not this version's schema\nhint: .*db init/,
+    'empty: and says what to do');
+
+$r = $s->gbctl('db', 'migrate', '-o', 'json');
+is($r->{exit}, 3, 'empty: migrate refuses');
+is(code($r), 'schema', 'empty: with its code');
+is($s->value("SELECT count(*) FROM pg_namespace"
+    . " WHERE nspname ~ '^goosebit'"), 0, 'empty: and changes nothing');
+
+
+# init
+
+$r = $s->gbctl('db', 'init', '-o', 'json');
+is($r->{exit}, 0, 'init') or diag $r->{err};
+is_deeply([map { "$_->{kind} $_->{name}" } @{$r->{json}}],
+    [(map { "role goosebit_$_" } qw(admin ddi operator owner viewer)),
+        (map { "schema $_" } qw(goosebit goosebit_ddi goosebit_admin)),
+        'tenant Werk-2'],
+    'init: says what it made');
+is_deeply([map { $_->[0] } $s->sql(
+    'SELECT name FROM goosebit.tenant ORDER BY id')], ['DEFAULT', 'Werk-2'],
+    'init: the tenants of goosebit.yaml are there');
+
+is_deeply(status(), { database => 'goosebit', state => 'current',
+    version => $newest, newest => $newest, pending => 0,
+    functions => 'current', damage => undef, server => status()->{server} },
+    'status: current');
+is($s->gbctl('status')->{exit}, 0, 'a verb works');
+
+$r = $s->gbctl('db', 'init');
+is($r->{exit}, 1, 'init again: refused');
+is($r->{err}, "gbctl: the database \"goosebit\" has gooseBit's schema "
+    . "already\nhint: \"gbctl db migrate\" brings it up to date\n",
+    'init again: says why');
+
+$r = $s->gbctl('db', 'migrate');
+is_deeply([@$r{qw(exit out err)}], [0, '', "nothing to do\n"],
+    'migrate: nothing to do');
+
+is($s->value("SELECT count(*) FROM pg_class c WHERE c.relkind IN ('r', 'p')"
+    . " AND c.relnamespace = 'goosebit'::regnamespace"
+    . " AND pg_get_userbyid(c.relowner) <> 'goosebit_owner'"), 0,
+    'all tables belong to goosebit_owner');
+
+
+# functions of another build
+
+record('functions', 'f' x 64);
+is(status()->{state}, 'outdated', 'other functions: outdated');
+$r = $s->gbctl('status');
+is($r->{exit}, 3, 'other functions: a verb exits 3');
+like($r->{err}, qr/hint: run "gbctl db migrate"/, 'with a hint');
+
+$s->sql("DROP FUNCTION goosebit_admin.status(text, int)");
+$r = $s->gbctl('db', 'migrate', '-o', 'json');
+is_deeply($r->{json}, [{ kind => 'functions', name => 'all' }],
+    'migrate: reloads the functions alone');
+is($s->gbctl('status')->{exit}, 0, 'and a verb works again');
+
+
+# two at once: one does it, the other waits and has nothing to do
+
+record('functions', 'f' x 64);
+{
+    my $holder = $s->psql;
+    $holder->query("BEGIN; LOCK TABLE goosebit.migration IN EXCLUSIVE MODE");
+
+    my @pids;
+    my $dir = tempdir();
+
+    for my $n (1, 2) {
+        my $pid = fork // die;
+        if ($pid == 0) {
+            my $x = $s->gbctl('db', 'migrate', '-o', 'name');
+            spew("$dir/$n", "$x->{exit} $x->{out}");
+            require POSIX;
+            POSIX::_exit(0);
+        }
+        push @pids, $pid;
+    }
+
+    ok(wait_for(sub {
+        $s->value("SELECT count(*) FROM pg_locks WHERE NOT granted"
+            . " AND locktype IN ('advisory', 'relation')") == 2;
+    }), 'two migrate at once: one waits for the other');
+    $holder->query('COMMIT');
+    waitpid $_, 0 for @pids;
+
+    is(join('', sort map { slurp("$dir/$_") } 1, 2), "0 0 all\n",
+        'and only one reloads');
+    $holder->quit;
+}
+
+
+# killed in the middle: as before, and the lock is free
+
+record('functions', 'f' x 64);
+{
+    my $before = $s->value("SELECT string_agg(oid::text, ' ' ORDER BY oid)"
+        . " FROM pg_proc WHERE pronamespace = 'goosebit_admin'::regnamespace");
+    my $holder = $s->psql;
+    $holder->query("BEGIN; LOCK TABLE goosebit.migration IN SHARE MODE");
+
+    my $pid = fork // die;
+    if ($pid == 0) {
+        my $e = $s->env;
+        delete @ENV{grep { /^(?:PG|GOOSEBIT_)/ } keys %ENV};
+        @ENV{keys %$e} = values %$e;
+        open STDERR, '>', '/dev/null';
+        exec $ENV{GBCTL}, 'db', 'migrate' or die;
+    }
+
+    # reading is let through, the row at the very end is not
+
+    ok(wait_for(sub {
+        $s->value("SELECT count(*) FROM pg_locks WHERE NOT granted"
+            . " AND relation = 'goosebit.migration'::regclass") == 1;
+    }), 'killed migrate: is about to write its last row');
+    kill KILL => $pid;
+    waitpid $pid, 0;
+    $holder->query('COMMIT');
+    $holder->quit;
+
+    ok(wait_for(sub {
+        $s->value("SELECT count(*) FROM pg_locks"
+            . " WHERE locktype = 'advisory'") == 0;
+    }), 'killed migrate: its lock is free');
+    is($s->value("SELECT string_agg(oid::text, ' ' ORDER BY oid)"
+        . " FROM pg_proc WHERE pronamespace = 'goosebit_admin'::regnamespace"),
+        $before, 'killed migrate: the old functions are all there');
+    is(status()->{state}, 'outdated', 'killed migrate: still outdated');
+    is($s->gbctl('db', 'migrate')->{exit}, 0, 'and the next one does it');
+    is(status()->{state}, 'current', 'all of it');
+}
+
+
+# an edited old migration
+
+my $sha = $s->value("SELECT sha256 FROM goosebit.migration"
+    . " WHERE name = '$files[0]'");
+record($files[0], 'e' x 64);
+
+$r = $s->gbctl('db', 'status', '-o', 'json');
+is($r->{json}{state}, 'damaged', 'edited migration: status says damaged');
+is($r->{json}{damage}, $files[0], 'and which');
+is($r->{exit}, 1, 'and exits 1');
+$r = $s->gbctl('db', 'migrate');
+is($r->{exit}, 1, 'edited migration: migrate refuses');
+like($r->{err}, qr/^gbctl: .*another \Q$files[0]\E\nhint: /, 'and says why');
+is($s->gbctl('status')->{exit}, 3, 'edited migration: a verb exits 3');
+record($files[0], $sha);
+
+
+# a newer schema than this build knows
+
+$s->sql("INSERT INTO goosebit.migration VALUES ('9999_later.sql', '"
+    . '9' x 64 . "')");
+is(status()->{state}, 'newer', 'newer schema: status says so');
+for my $verb (['db', 'migrate'], ['status']) {
+    $r = $s->gbctl(@$verb, '-o', 'json');
+    is($r->{exit}, 3, "newer schema: @$verb exits 3");
+    is(code($r), 'schema', "newer schema: @$verb: code");
+    like($r->{err}, qr/9999 is newer than this gbctl's/, 'says both numbers');
+}
+$s->sql("DELETE FROM goosebit.migration WHERE name = '9999_later.sql'");
+
+
+# rights: a stranger, a viewer
+
+$s->sql("CREATE ROLE stranger LOGIN");
+$s->sql("CREATE ROLE watcher LOGIN IN ROLE goosebit_viewer");
+
+$r = $s->gbctl({ env => { PGUSER => 'stranger' } }, 'status', '-o', 'json');
+is($r->{exit}, 4, 'stranger: exit 4');
+is(code($r), 'not_permitted', 'stranger: not_permitted');
+is($s->gbctl({ env => { PGUSER => 'watcher' } }, 'status')->{exit}, 0,
+    'viewer: may look');
+is($s->gbctl({ env => { PGUSER => 'watcher' } }, 'db', 'migrate')->{exit}, 4,
+    'viewer: may not migrate');
+is($s->gbctl({ env => { PGUSER => 'goosebit_ddi' } }, 'status')->{exit}, 4,
+    "the module's role has no business here");
+
+
+# gone
+
+$s->pg('stop');
+is($s->gbctl('status')->{exit}, 3, 'PostgreSQL stopped: exit 3');
+
+done_testing;

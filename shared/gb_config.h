@@ -116,12 +116,12 @@ typedef struct {
     } metrics;
 
     char                    *rauc_compatible_pattern;
-    char                    *secret_key;        /* without effect here */
 
     /*
-     * What libpq is given: db_uri with a scheme libpq knows and, where
-     * db_ssl_crt is set, sslmode=verify-full and sslrootcert added; "" if
-     * db_uri is NULL (PG* variables alone).  Holds the password.
+     * What libpq is given: db_uri with a scheme libpq knows, without what
+     * only gooseBit's own drivers know and, where db_ssl_crt is set, with
+     * sslrootcert and sslmode=verify-full (as gooseBit means it); "" if both
+     * are NULL (PG* variables alone).  Holds the password.
      */
     char                    *conninfo;
 
@@ -165,7 +165,7 @@ typedef struct {
     gb_config_type_e         type;
     gb_config_from_e         from;
     const char              *origin;    /* "default", "FILE:7", "GOOSEBIT_X" */
-    bool                     secret;    /* value holds a secret: see below */
+    bool                     secret;    /* there is something to hide in it */
     bool                     unused;    /* accepted, without effect here */
 } gb_config_entry_t;
 
@@ -173,9 +173,9 @@ typedef struct {
 typedef int (*gb_config_each_pt)(void *data, const gb_config_entry_t *entry);
 
 /*
- * Calls cb for every key in the order of gooseBit's documentation, until it
+ * Calls cb for every key in the order of gooseBit's schema, until it
  * returns other than 0; returns that.  Unless secrets is true, a secret's
- * value is "***", and in db_uri the password alone is.  entry and its strings
+ * value is "***", and in a URI the password alone is.  entry and its strings
  * live for the call only.  GB_NOMEM without memory.
  */
 int gb_config_each(const gb_config_t *cf, bool secrets, gb_config_each_pt cb,

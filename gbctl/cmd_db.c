@@ -480,28 +480,35 @@ schema_roles(cli_t *cli)
 static bool
 schema_tenants(cli_t *cli, PGresult *made)
 {
-    bool         ok;
-    size_t       i;
-    PGresult    *res;
-    const char  *tenant;
+    int        i;
+    bool       ok;
+    char      *names;
+    PGresult  *res;
 
-    for (i = 0; i < cli->config->ntenant; i++) {
-        tenant = cli->config->tenant[i];
+    names = db_array(cli->config->ntenant,
+                     (const char *const *) cli->config->tenant);
 
-        res = db_call(cli, "SELECT goosebit_admin.tenant_add($1)"
-                      " WHERE NOT EXISTS (SELECT FROM goosebit.tenant"
-                      " WHERE name_key = pg_catalog.lower($1 COLLATE \"C\"))",
-                      1, tenant);
-
-        ok = res != NULL
-             && (PQntuples(res) == 0
-                 || out_make_row(made, "tenant", tenant));
-        PQclear(res);
-
-        if (!ok) {
-            return false;
-        }
+    if (names == NULL) {
+        return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
     }
 
-    return true;
+    res = db_call(cli, "SELECT n FROM unnest($1::text[])"
+                  " WITH ORDINALITY AS u (n, i) WHERE NOT EXISTS"
+                  " (SELECT FROM goosebit.tenant t"
+                  " WHERE t.name_key = pg_catalog.lower(n COLLATE \"C\"))"
+                  " ORDER BY i", 1, names);
+
+    free(names);
+
+    ok = res != NULL;
+
+    for (i = 0; ok && i < PQntuples(res); i++) {
+        ok = db_run(cli, "SELECT goosebit_admin.tenant_add($1)", 1,
+                    PQgetvalue(res, i, 0))
+             && out_make_row(made, "tenant", PQgetvalue(res, i, 0));
+    }
+
+    PQclear(res);
+
+    return ok;
 }

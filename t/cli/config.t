@@ -5,6 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
+use Cwd;
 use JSON::PP;
 
 my $gbctl = ($ENV{GB_ASAN} ? 'build/asan' : 'build') . '/gbctl';
@@ -120,9 +121,12 @@ like($r->{err}, qr/gbctl import goosebit/, 'sqlite: says what to do');
 }
 
 {
+    spew($yaml, "port: 77\n");
     my $x = run(['sh', '-c', "cd $dir && \"\$0\" config show -o csv",
-        "$ENV{PWD}/$gbctl"]);
+        getcwd() . "/$gbctl"]);
     like($x->{out}, qr/\Akey,value,origin\r\n/, 'csv: header, CRLF');
+    like($x->{out}, qr/^port,77,\S*goosebit\.yaml:1\r\n/m,
+        'csv: ./goosebit.yaml is found');
 }
 
 done_testing;

@@ -260,6 +260,11 @@ gb_store_sync_dir(const char *path, gb_error_t *err)
 
     fd = open(path, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
     if (fd == -1) {
+        if (errno == ENOENT) {
+            /* already removed by another process: nothing to keep */
+            return GB_OK;
+        }
+
         return gb_error_at(err, path, 0, "%s", strerror(errno));
     }
 

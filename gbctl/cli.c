@@ -505,7 +505,10 @@ cli_interrupt(int signo)
 static void
 cli_signals(const cli_t *cli)
 {
-    struct sigaction  sa;
+    size_t            i;
+    struct sigaction  sa, old;
+
+    static const int  signals[] = { SIGINT, SIGTERM, SIGHUP };
 
     /*
      * A closed pipe ends gbctl like any filter, also where a parent had
@@ -518,6 +521,15 @@ cli_signals(const cli_t *cli)
 
     memset(&sa, 0, sizeof(sa));
     sa.sa_handler = cli_interrupt;
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
+
+    for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+
+        /* nohup and shells that run in the background had it ignored */
+
+        if (sigaction(signals[i], NULL, &old) == 0
+            && old.sa_handler != SIG_IGN)
+        {
+            sigaction(signals[i], &sa, NULL);
+        }
+    }
 }

@@ -113,7 +113,7 @@ typedef struct {
 } cli_ids_t;
 
 
-/* set by SIGINT or SIGTERM; only verbs with CLI_STOPS live to see it */
+/* set by SIGINT, SIGTERM or SIGHUP; only verbs with CLI_STOPS live to see it */
 extern volatile sig_atomic_t  cli_interrupted;
 
 

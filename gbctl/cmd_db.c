@@ -444,6 +444,7 @@ static bool
 schema_script_fail(cli_t *cli, const embed_t *file, const PGresult *res)
 {
     int          at, line;
+    char         where[16];
     const char  *state, *message, *position, *p;
 
     state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -462,8 +463,14 @@ schema_script_fail(cli_t *cli, const embed_t *file, const PGresult *res)
         line += *p == '\n';
     }
 
-    return cli_fail(cli, CLI_FAILED, "failed", NULL, "%s:%d: %s (%s)",
-                    file->name, line, message ? message : "no message",
+    where[0] = '\0';
+
+    if (position != NULL) {
+        snprintf(where, sizeof(where), "%d:", line);
+    }
+
+    return cli_fail(cli, CLI_FAILED, "failed", NULL, "%s:%s %s (%s)",
+                    file->name, where, message ? message : "no message",
                     state);
 }
 

@@ -316,10 +316,13 @@ out_progress_end(out_progress_t *p)
 static void
 out_progress_draw(out_progress_t *p, uint64_t done, double now)
 {
-    int             width, fill;
-    char            bytes[32], rate[32], eta[32], bar[64], line[512];
+    int             width, room, fill;
+    char            bytes[32], rate[32], eta[32], tail[128];
     double          speed, part;
     struct winsize  ws;
+
+    static const char  full[] = "################################";
+    static const char  blank[] = "                                ";
 
     width = ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0
             ? ws.ws_col : 80;
@@ -329,27 +332,36 @@ out_progress_draw(out_progress_t *p, uint64_t done, double now)
     out_bytes((int64_t) speed, rate, sizeof(rate));
 
     if (p->total == 0) {
-        snprintf(line, sizeof(line), "%s  %s  %s/s", p->label, bytes, rate);
-
-    } else {
-        part = done >= p->total ? 1 : (double) done / (double) p->total;
-        fill = (int) (part * 24);
-        memset(bar, ' ', 24);
-        memset(bar, '#', (size_t) fill);
-        bar[24] = '\0';
-
-        if (speed > 0) {
-            out_duration((int64_t) ((double) (p->total - done) / speed + 0.5),
-                         eta, sizeof(eta));
-        } else {
-            snprintf(eta, sizeof(eta), "-");
-        }
-
-        snprintf(line, sizeof(line), "%s [%s] %3d%%  %s  %s/s  ETA %s",
-                 p->label, bar, (int) (part * 100), bytes, rate, eta);
+        snprintf(tail, sizeof(tail), "%s  %s/s", bytes, rate);
+        fprintf(stderr, "\r%.*s %.*s\033[K", width / 2, p->label,
+                width / 2 - 2, tail);
+        return;
     }
 
-    fprintf(stderr, "\r%.*s\033[K", width - 1, line);
+    part = done >= p->total ? 1 : (double) done / (double) p->total;
+    snprintf(eta, sizeof(eta), "-");
+
+    if (speed > 0) {
+        out_duration((int64_t) ((1 - part) * (double) p->total / speed + 0.5),
+                     eta, sizeof(eta));
+    }
+
+    snprintf(tail, sizeof(tail), "%3d%%  %s  %s/s  ETA %s",
+             (int) (part * 100), bytes, rate, eta);
+
+    /* the bar has what the words leave: [] and two blanks beside it */
+
+    room = width - 5 - (int) strlen(p->label) - (int) strlen(tail);
+    room = room < 0 ? 0 : room > 32 ? 32 : room;
+    fill = (int) (part * room);
+
+    if (room < 4) {
+        fprintf(stderr, "\r%.*s\033[K", width - 1, tail);
+
+    } else {
+        fprintf(stderr, "\r%s [%.*s%.*s] %s\033[K", p->label, fill, full,
+                room - fill, blank, tail);
+    }
 }
 
 

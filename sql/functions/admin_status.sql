@@ -23,8 +23,8 @@ COMMENT ON FUNCTION goosebit_admin.schema_version IS
 -- one. Rollouts are the newest 20 that are running.
 CREATE FUNCTION goosebit_admin.status(tenant text, poll_time int)
 RETURNS TABLE (
-    tenant_name text, devices bigint, online bigint, states jsonb, actions jsonb,
-    rollouts jsonb, last_hour jsonb
+    tenant_name text, devices bigint, online bigint, states json, actions json,
+    rollouts json, last_hour json
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -40,10 +40,10 @@ BEGIN
     usual := goosebit.poll_time(NULL, t.poll_time, status.poll_time);
 
     SELECT COALESCE(sum(c.n), 0)::bigint,
-           jsonb_object_agg(w.state, COALESCE(c.n, 0))
+           json_object_agg(w.state, COALESCE(c.n, 0) ORDER BY w.i)
     INTO devices, states
     FROM unnest('{unknown,registered,running,error,finished}'::text[])
-         AS w (state)
+         WITH ORDINALITY AS w (state, i)
     LEFT JOIN (SELECT d.state, count(*) AS n
                FROM goosebit.device d
                WHERE d.tenant_id = t.id
@@ -65,14 +65,14 @@ BEGIN
             WHERE goosebit.online(own.seen_at, own.poll_time, now()))
     INTO online;
 
-    SELECT COALESCE(jsonb_object_agg(c.state, c.n), '{}')
+    SELECT COALESCE(json_object_agg(c.state, c.n ORDER BY c.state), '{}')
     INTO actions
     FROM (SELECT a.state, count(*) AS n
           FROM goosebit.action a
           WHERE a.tenant_id = t.id AND a.ended_at IS NULL
           GROUP BY a.state) c;
 
-    SELECT COALESCE(jsonb_agg(jsonb_build_object(
+    SELECT COALESCE(json_agg(json_build_object(
                'id', r.id, 'name', r.name, 'feed', r.feed,
                'version', w.version, 'targeted', c.targeted,
                'waiting', c.waiting, 'running', c.running,
@@ -88,10 +88,10 @@ BEGIN
     CROSS JOIN LATERAL goosebit.rollout_counts(r.tenant_id, r.id) c
     WHERE c.state = 'running';
 
-    SELECT jsonb_object_agg(w.state, COALESCE(c.n, 0))
+    SELECT json_object_agg(w.state, COALESCE(c.n, 0) ORDER BY w.i)
     INTO last_hour
     FROM unnest('{finished,error,rejected,canceled,timed_out}'::text[])
-         AS w (state)
+         WITH ORDINALITY AS w (state, i)
     LEFT JOIN (SELECT a.state, count(*) AS n
                FROM goosebit.action a
                WHERE a.tenant_id = t.id

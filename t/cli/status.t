@@ -149,4 +149,46 @@ is($r->{out}, "tenant,devices,online,states,actions,rollouts,last_hour\r\n"
     . '"[""x"",null,""y \""z\"" \\\\ ,"","""",""NULL""]",'
     . "\"[1,-2]\",2026-02-28T22:59:59.500000Z,1.5\r\n,,,,[],,\r\n", 'csv: quoted as RFC 4180 says');
 
+
+
+# interrupted: the statement ends on the server, too, nothing is changed
+
+$s->sql(<<'SQL');
+DROP FUNCTION goosebit_admin.status(text, int);
+CREATE FUNCTION goosebit_admin.status(text, int)
+RETURNS TABLE (tenant_name text, devices int, online int, states text,
+    actions text, rollouts text, last_hour text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE goosebit.tenant SET poll_time = 99;
+    PERFORM pg_sleep(60);
+END
+$$
+SQL
+
+for my $signal ('INT', 'TERM') {
+    my $pid = fork // die;
+    if ($pid == 0) {
+        my $e = $s->env;
+        delete @ENV{grep { /^(?:PG|GOOSEBIT_)/ } keys %ENV};
+        @ENV{keys %$e} = values %$e;
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM);
+        open STDERR, '>', '/dev/null';
+        exec $ENV{GBCTL}, 'status' or die;
+    }
+    my $sleeping = "SELECT count(*) FROM pg_stat_activity"
+        . " WHERE wait_event = 'PgSleep'";
+    ok(wait_for(sub { $s->value($sleeping) == 1 }), "SIG$signal: it runs");
+    kill $signal => $pid;
+    waitpid $pid, 0;
+    is($? & 127, { INT => 2, TERM => 15 }->{$signal},
+        "SIG$signal: dies of it, as a shell expects");
+    ok(wait_for(sub { $s->value($sleeping) == 0 }, 5),
+        "SIG$signal: its statement ended");
+}
+isnt($s->value('SELECT poll_time FROM goosebit.tenant WHERE id = 1'), 99,
+    'interrupted: nothing was changed');
+
 done_testing;

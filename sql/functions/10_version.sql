@@ -1,0 +1,91 @@
+-- Version order, the same as gb_version_compare() in C; both run
+-- t/vectors/versions.tsv.
+--
+-- A version is [vV]?N(.N){0,3}(-PRE)?(+BUILD)?; everything else is text.
+
+
+-- A key whose bytes sort as versions do. Text: "0" and the text. A version:
+-- "1", the four numbers, then "~" for a release or "-" and the pre-release
+-- identifiers. A number is its count of digits, then the digits; "!" ends an
+-- identifier and sorts below every character one may hold, so that a shorter
+-- list comes first.
+CREATE FUNCTION goosebit.version_key(version text)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+    parts  text[];
+    part   text;
+    digits text;
+    key    text := '1';
+    i      int;
+BEGIN
+    parts := pg_catalog.regexp_match(version COLLATE "C",
+        '^[vV]?([0-9]+)(?:[.]([0-9]+))?(?:[.]([0-9]+))?(?:[.]([0-9]+))?'
+        || '(?:-([0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*))?'
+        || '(?:[+][0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?$');
+
+    IF parts IS NULL THEN
+        RETURN '0' || version;
+    END IF;
+
+    FOR i IN 1 .. 4 LOOP
+        digits := pg_catalog.ltrim(COALESCE(parts[i], ''), '0');
+        key := key || pg_catalog.lpad(pg_catalog.length(digits)::text, 6, '0')
+                   || digits;
+    END LOOP;
+
+    IF parts[5] IS NULL THEN
+        RETURN key || '~';
+    END IF;
+
+    key := key || '-';
+    FOREACH part IN ARRAY pg_catalog.string_to_array(parts[5], '.') LOOP
+        IF part COLLATE "C" ~ '^[0-9]+$' THEN
+            digits := pg_catalog.ltrim(part, '0');
+            key := key || '1'
+                   || pg_catalog.lpad(pg_catalog.length(digits)::text, 6, '0')
+                   || digits || '!';
+        ELSE
+            key := key || '2' || part || '!';
+        END IF;
+    END LOOP;
+
+    RETURN key;
+END
+$$;
+COMMENT ON FUNCTION goosebit.version_key IS
+    'a key whose bytes sort as versions do';
+
+
+CREATE FUNCTION goosebit.version_compare(a text, b text)
+RETURNS int
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+    ka text COLLATE "C" := goosebit.version_key(a);
+    kb text COLLATE "C" := goosebit.version_key(b);
+BEGIN
+    RETURN CASE WHEN ka < kb THEN -1 WHEN ka > kb THEN 1 ELSE 0 END;
+END
+$$;
+COMMENT ON FUNCTION goosebit.version_compare IS
+    '-1, 0 or 1 as a is older than, level with or newer than b';
+
+
+-- Equal text needs no parsing: that is nearly every poll.
+CREATE FUNCTION goosebit.version_same(a text, b text)
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+BEGIN
+    IF a = b THEN
+        RETURN true;
+    END IF;
+    RETURN goosebit.version_compare(a, b) = 0
+       AND (pg_catalog.strpos(a, '+') > 0) = (pg_catalog.strpos(b, '+') > 0)
+       AND pg_catalog.split_part(a, '+', 2) = pg_catalog.split_part(b, '+', 2);
+END
+$$;
+COMMENT ON FUNCTION goosebit.version_same IS
+    'up to date: equal text, or level and of the same build';

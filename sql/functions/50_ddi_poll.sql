@@ -1,0 +1,249 @@
+-- The controller resource: poll, register, start.
+
+-- Every row of goosebit_ddi starts with these five: HTTP status, reason, and
+-- who it was.
+CREATE TYPE goosebit_ddi.poll_row AS (
+    status       int,
+    reason       text,
+    tenant_id    int,
+    device_id    bigint,
+    tenant       text,
+    next         text,     -- call this first: register or start
+    poll_seconds int,
+    config_data  boolean,
+    link         text,     -- deploymentBase, cancelAction, confirmationBase
+    action_id    int,
+    software_id  int,
+    installed_id int
+);
+
+
+-- The answer to an admitted, known device as things stand; reads only.
+CREATE FUNCTION goosebit.poll_answer(c goosebit.caller, poll_time int,
+                                     max_updates int)
+RETURNS goosebit_ddi.poll_row
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    p   goosebit_ddi.poll_row;
+    d   goosebit.decision;
+    dev goosebit.device := c.dev;
+BEGIN
+    p.status := 200;
+    p.tenant_id := c.tenant_id;
+    p.tenant := c.tenant;
+    p.device_id := dev.id;
+    p.poll_seconds := goosebit.poll_time(dev.poll_time, c.poll_time,
+                                         poll_answer.poll_time);
+    p.config_data := dev.config_data_at IS NULL;
+    p.installed_id := dev.installed_action_id;
+
+    IF p.config_data THEN
+        p.poll_seconds := LEAST(10, p.poll_seconds);
+        p.reason := 'not_registered';
+        IF dev.open_action_id IS NULL THEN
+            RETURN p;
+        END IF;
+    END IF;
+
+    d := goosebit.decide(dev, max_updates, pg_catalog.now());
+    p.reason := d.reason;
+
+    IF d.due AND NOT p.config_data THEN
+        p.next := 'start';
+        RETURN p;
+    END IF;
+
+    IF d.action_id IS NULL OR d.reason = 'outside_window' THEN
+        RETURN p;
+    END IF;
+
+    IF d.action_state = 'cancelling' THEN
+        p.link := 'cancelAction';
+    ELSIF p.config_data THEN
+        p.reason := 'not_registered';
+        RETURN p;
+    ELSIF d.action_state = 'awaiting_confirmation' THEN
+        p.link := 'confirmationBase';
+    ELSE
+        p.link := 'deploymentBase';
+    END IF;
+
+    p.action_id := d.action_id;
+    p.software_id := d.action_software_id;
+
+    RETURN p;
+END
+$$;
+COMMENT ON FUNCTION goosebit.poll_answer IS 'a known device''s poll row';
+
+
+-- Poll row of one that is refused, or not known yet.
+CREATE FUNCTION goosebit.poll_stranger(c goosebit.caller, poll_time int)
+RETURNS goosebit_ddi.poll_row
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    p goosebit_ddi.poll_row;
+BEGIN
+    p.status := c.status;
+    p.reason := c.reason;
+
+    IF c.status = 200 THEN
+        p.reason := 'not_registered';
+        p.tenant_id := c.tenant_id;
+        p.tenant := c.tenant;
+        p.poll_seconds := LEAST(10, goosebit.poll_time(NULL, c.poll_time,
+                                        poll_stranger.poll_time));
+        p.config_data := true;
+    END IF;
+
+    RETURN p;
+END
+$$;
+COMMENT ON FUNCTION goosebit.poll_stranger IS
+    'poll row of a device that is refused or unknown';
+
+
+CREATE FUNCTION goosebit_ddi.poll(tenant text, device text, scheme text,
+                                  credential bytea, auth text, poll_time int,
+                                  max_updates int)
+RETURNS goosebit_ddi.poll_row
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c goosebit.caller;
+    p goosebit_ddi.poll_row;
+BEGIN
+    c := goosebit.caller(tenant, device, scheme, credential, auth);
+
+    IF c.status = 200 AND c.next IS NULL THEN
+        RETURN goosebit.poll_answer(c, poll_time, max_updates);
+    END IF;
+
+    p := goosebit.poll_stranger(c, poll_time);
+    p.next := c.next;
+    p.device_id := (c.dev).id;
+    RETURN p;
+END
+$$;
+COMMENT ON FUNCTION goosebit_ddi.poll IS
+    'answer to a poll, or in next the write that has to come first';
+
+
+-- Creates the unknown device, or stores setup's first token. Of several that
+-- come at once one creates; all are then judged by what is stored.
+CREATE FUNCTION goosebit_ddi.register(tenant text, device text, scheme text,
+                                      credential bytea, auth text,
+                                      poll_time int, max_updates int)
+RETURNS goosebit_ddi.poll_row
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c         goosebit.caller;
+    p         goosebit_ddi.poll_row;
+    setup     boolean;
+    new_token bytea;
+BEGIN
+    c := goosebit.caller(tenant, device, scheme, credential, auth);
+
+    IF c.status = 200 AND c.next = 'register' THEN
+        IF (c.dev).id IS NULL
+           AND pg_catalog.octet_length(device) NOT BETWEEN 1 AND 255
+        THEN
+            p.status := 404;
+            p.reason := 'not_found';
+            RETURN p;
+        END IF;
+
+        SELECT COALESCE(t.auth, register.auth) = 'setup' INTO setup
+        FROM goosebit.tenant t WHERE t.id = c.tenant_id;
+        IF setup AND scheme = 'target' THEN
+            new_token := credential;
+        END IF;
+
+        IF (c.dev).id IS NULL THEN
+            INSERT INTO goosebit.device (tenant_id, controller_id, token)
+            VALUES (c.tenant_id, register.device, new_token)
+            ON CONFLICT (tenant_id, controller_id) DO NOTHING;
+        END IF;
+
+        UPDATE goosebit.device d SET token = new_token
+        WHERE d.tenant_id = c.tenant_id
+          AND d.controller_id = register.device
+          AND d.token IS NULL AND new_token IS NOT NULL;
+
+        c := goosebit.caller(tenant, device, scheme, credential, auth);
+    END IF;
+
+    IF c.status <> 200 OR (c.dev).id IS NULL THEN
+        RETURN goosebit.poll_stranger(c, poll_time);
+    END IF;
+
+    p := goosebit.poll_answer(c, poll_time, max_updates);
+    p.next := NULL;
+    RETURN p;
+END
+$$;
+COMMENT ON FUNCTION goosebit_ddi.register IS
+    'creates an unknown device or stores its first token, then answers';
+
+
+-- Decides again under the slot lock and the device's, and does what is due:
+-- supersedes the open action, creates the new one. Takes the slot lock before
+-- the device's row.
+CREATE FUNCTION goosebit_ddi.start(tenant text, device text, scheme text,
+                                   credential bytea, auth text, poll_time int,
+                                   max_updates int)
+RETURNS goosebit_ddi.poll_row
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c   goosebit.caller;
+    p   goosebit_ddi.poll_row;
+    d   goosebit.decision;
+    dev goosebit.device;
+BEGIN
+    c := goosebit.caller(tenant, device, scheme, credential, auth);
+
+    IF c.status <> 200 OR (c.dev).id IS NULL THEN
+        RETURN goosebit.poll_stranger(c, poll_time);
+    END IF;
+
+    PERFORM goosebit.slot_lock(c.tenant_id);
+    SELECT x.* INTO dev FROM goosebit.device x
+    WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
+    FOR NO KEY UPDATE;
+
+    -- Twice: ending a superseded action makes room for the new one.
+    FOR i IN 1 .. 2 LOOP
+        EXIT WHEN dev.config_data_at IS NULL;
+        d := goosebit.decide(dev, max_updates, pg_catalog.now());
+        EXIT WHEN NOT d.due;
+        IF d.supersede THEN
+            PERFORM goosebit.action_cancel(c.tenant_id, dev.id, 'superseded',
+                                           false);
+        ELSE
+            dev.open_action_id := goosebit.action_start(dev, d);
+            EXIT;
+        END IF;
+        SELECT x.* INTO dev FROM goosebit.device x
+        WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id;
+    END LOOP;
+
+    IF dev.id IS NULL THEN
+        c.dev := NULL;
+        RETURN goosebit.poll_stranger(c, poll_time);
+    END IF;
+
+    c.dev := dev;
+    p := goosebit.poll_answer(c, poll_time, max_updates);
+    p.next := NULL;
+    RETURN p;
+END
+$$;
+COMMENT ON FUNCTION goosebit_ddi.start IS
+    'starts or supersedes under the locks what a poll found due, then answers';

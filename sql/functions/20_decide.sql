@@ -106,42 +106,45 @@ BEGIN
         RETURN true;
     END IF;
 
-    parts := pg_catalog.regexp_match(spec,
-        '^\s*(?:([A-Za-z,-]+)\s+)?([0-2]\d:[0-5]\d)-([0-2]\d:[0-5]\d)'
-        || '(?:\s+(\S+))?\s*$');
-    IF parts IS NULL THEN
-        RETURN false;
-    END IF;
-
-    FOREACH part IN ARRAY pg_catalog.string_to_array(
-        pg_catalog.lower(COALESCE(parts[1], 'mon-sun')), ',')
-    LOOP
-        bounds := pg_catalog.string_to_array(part, '-');
-        a := pg_catalog.array_position(days, bounds[1]);
-        b := pg_catalog.array_position(days, COALESCE(bounds[2], bounds[1]));
-        IF a IS NULL OR b IS NULL OR pg_catalog.cardinality(bounds) > 2 THEN
+    -- Its own block, since catching an error costs a subtransaction.
+    BEGIN
+        parts := pg_catalog.regexp_match(spec,
+            '^\s*(?:([A-Za-z,-]+)\s+)?([0-2]\d:[0-5]\d)-([0-2]\d:[0-5]\d)'
+            || '(?:\s+(\S+))?\s*$');
+        IF parts IS NULL THEN
             RETURN false;
         END IF;
+
+        FOREACH part IN ARRAY pg_catalog.string_to_array(
+            pg_catalog.lower(COALESCE(parts[1], 'mon-sun')), ',')
         LOOP
-            open_on[a] := true;
-            EXIT WHEN a = b;
-            a := a % 7 + 1;
+            bounds := pg_catalog.string_to_array(part, '-');
+            a := pg_catalog.array_position(days, bounds[1]);
+            b := pg_catalog.array_position(days, COALESCE(bounds[2], bounds[1]));
+            IF a IS NULL OR b IS NULL OR pg_catalog.cardinality(bounds) > 2 THEN
+                RETURN false;
+            END IF;
+            LOOP
+                open_on[a] := true;
+                EXIT WHEN a = b;
+                a := a % 7 + 1;
+            END LOOP;
         END LOOP;
-    END LOOP;
 
-    here := at AT TIME ZONE COALESCE(parts[4], 'UTC');
-    today := EXTRACT(isodow FROM here);
-    since := parts[2]::time;
-    until := parts[3]::time;
+        here := at AT TIME ZONE COALESCE(parts[4], 'UTC');
+        today := EXTRACT(isodow FROM here);
+        since := parts[2]::time;
+        until := parts[3]::time;
 
-    IF since < until THEN
-        RETURN open_on[today] AND here::time >= since AND here::time < until;
-    END IF;
-    RETURN (open_on[today] AND here::time >= since)
-        OR (open_on[(today + 5) % 7 + 1] AND here::time < until);
-EXCEPTION
-    WHEN data_exception THEN
-        RETURN false;
+        IF since < until THEN
+            RETURN open_on[today] AND here::time >= since AND here::time < until;
+        END IF;
+        RETURN (open_on[today] AND here::time >= since)
+            OR (open_on[(today + 5) % 7 + 1] AND here::time < until);
+    EXCEPTION
+        WHEN data_exception THEN
+            RETURN false;
+    END;
 END
 $$;
 COMMENT ON FUNCTION goosebit.window_open IS

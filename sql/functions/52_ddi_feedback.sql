@@ -188,8 +188,9 @@ BEGIN
         RETURN m;
     END IF;
 
-    progress := COALESCE(LEAST(100, GREATEST(0, progress)),
-                         goosebit.feedback_progress(details));
+    progress := CASE WHEN progress IS NULL
+                     THEN goosebit.feedback_progress(details)
+                     ELSE LEAST(100, GREATEST(0, progress)) END;
     PERFORM goosebit.feedback_log(a, resource, execution, finished, progress,
                                   code, details);
 

@@ -10,6 +10,7 @@
 
 
 static void gb_error_one_line(char *s);
+static bool gb_error_half(const char *s, size_t len);
 
 
 int
@@ -42,7 +43,9 @@ int
 gb_error_vat(gb_error_t *err, const char *file, int line, const char *fmt,
     va_list args)
 {
-    char  text[GB_ERROR_MESSAGE];
+    int     n;
+    char    text[GB_ERROR_MESSAGE];
+    size_t  len;
 
     if (err == NULL) {
         return GB_ERROR;
@@ -66,17 +69,19 @@ gb_error_vat(gb_error_t *err, const char *file, int line, const char *fmt,
 
     err->line = line > 0 ? line : 0;
 
-    if (err->file[0] == '\0') {
-        (void) snprintf(err->message, sizeof(err->message), "%s", text);
+    n = 0;
 
-    } else if (err->line == 0) {
-        (void) snprintf(err->message, sizeof(err->message), "%s: %s",
-                        err->file, text);
+    if (err->line != 0) {
+        n = snprintf(err->message, sizeof(err->message), "%s:%d: ",
+                     err->file, err->line);
 
-    } else {
-        (void) snprintf(err->message, sizeof(err->message), "%s:%d: %s",
-                        err->file, err->line, text);
+    } else if (err->file[0] != '\0') {
+        n = snprintf(err->message, sizeof(err->message), "%s: ", err->file);
     }
+
+    len = strnlen(text, sizeof(err->message) - (size_t) n - 1);
+    memcpy(err->message + n, text, len);
+    err->message[n + len] = '\0';
 
     gb_error_one_line(err->message);
 
@@ -125,7 +130,7 @@ gb_error_one_line(char *s)
         if (n == 1 && gb_text_has_control(p, 1)) {
             *p = ' ';
 
-        } else if (n == 0 && len < 4 && (*p & 0xc0) == 0xc0) {
+        } else if (n == 0 && len < 4 && gb_error_half(p, len)) {
             *p = '\0';
             return;
 
@@ -133,4 +138,19 @@ gb_error_one_line(char *s)
             *p = '?';
         }
     }
+}
+
+
+static bool
+gb_error_half(const char *s, size_t len)
+{
+    size_t  i;
+
+    for (i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80) {
+            return false;
+        }
+    }
+
+    return (s[0] & 0xc0) == 0xc0;
 }

@@ -91,10 +91,11 @@ char *out_when(const char *timestamptz, char *buf, size_t size);
 
 /*
  * A progress bar on stderr, if that is a terminal and not -q; else all
- * three do nothing.  TOTAL and DONE are bytes; TOTAL 0 is unknown.
+ * of these do nothing.  TOTAL and DONE are bytes; TOTAL 0 is unknown.
  */
 out_progress_t *out_progress_start(const cli_t *cli, const char *label,
     uint64_t total);
+void out_progress_total(out_progress_t *p, uint64_t total);
 void out_progress_step(out_progress_t *p, uint64_t done);
 void out_progress_end(out_progress_t *p);
 

@@ -281,6 +281,15 @@ out_progress_start(const cli_t *cli, const char *label, uint64_t total)
 
 
 void
+out_progress_total(out_progress_t *p, uint64_t total)
+{
+    if (p != NULL) {
+        p->total = total;
+    }
+}
+
+
+void
 out_progress_step(out_progress_t *p, uint64_t done)
 {
     double  now;

@@ -30,6 +30,7 @@ typedef struct {
     int                    fd;
     uint64_t               size;        /* of the file */
     uint64_t               pos;         /* of the next read */
+    uint64_t               next;        /* where the next header must be */
     int                    error;       /* errno of a failed read */
     char                  *buf;
     struct archive        *archive;
@@ -55,6 +56,7 @@ static la_int64_t gb_swu_skip_cb(struct archive *a, void *data,
     la_int64_t request);
 static int gb_swu_read_members(gb_swu_file_t *f, gb_error_t *err);
 static int gb_swu_next(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err);
+static int gb_swu_no_header(gb_swu_file_t *f, gb_error_t *err);
 static int gb_swu_check_header(gb_swu_file_t *f, gb_swu_member_t *m,
     gb_error_t *err);
 static int gb_swu_member(gb_swu_file_t *f, gb_swu_member_t *m, unsigned n,
@@ -269,7 +271,7 @@ gb_swu_next(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err)
      */
 
     if (rc != ARCHIVE_OK) {
-        return gb_swu_failed(f, "a cpio header", err);
+        return gb_swu_no_header(f, err);
     }
 
     m->name = archive_entry_pathname(f->entry);
@@ -285,6 +287,29 @@ gb_swu_next(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err)
     m->link = (archive_entry_filetype(f->entry) == AE_IFLNK);
 
     return gb_swu_check_header(f, m, err);
+}
+
+
+/* libarchive has no words of its own for what it can't find. */
+
+static int
+gb_swu_no_header(gb_swu_file_t *f, gb_error_t *err)
+{
+    char     h[GB_SWU_HEADER + 1];
+    ssize_t  n;
+
+    n = pread(f->fd, h, GB_SWU_HEADER, (off_t) f->next);
+    h[GB_SWU_HEADER] = '\0';
+
+    if (n == GB_SWU_HEADER
+        && (memcmp(h, f->magic, sizeof(f->magic)) != 0
+            || strspn(h, "0123456789abcdefABCDEF") != GB_SWU_HEADER))
+    {
+        return gb_error_set(err, "damaged at byte %llu: no cpio header",
+                            (unsigned long long) f->next);
+    }
+
+    return gb_swu_failed(f, "a cpio header", err);
 }
 
 
@@ -319,6 +344,8 @@ gb_swu_check_header(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err)
         return gb_error_set(err, "truncated within \"%s\", which has %lu "
                             "bytes", m->name, (unsigned long) m->size);
     }
+
+    f->next = (pos + m->size + 3) & ~(uint64_t) 3;
 
     return GB_OK;
 }
@@ -415,9 +442,12 @@ gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
     gb_error_t *err)
 {
     int                   rc, digest;
+    char                  hex[2 * EVP_MAX_MD_SIZE + 1];
     size_t                i, len;
     json_t               *fact;
     uint32_t              sum;
+    unsigned int          n;
+    unsigned char         md[EVP_MAX_MD_SIZE];
     la_int64_t            offset;
     const void           *block;
     const unsigned char  *p;
@@ -468,21 +498,15 @@ gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
         return gb_swu_compare(f, m, NULL, err);
     }
 
-    {
-        char           hex[2 * EVP_MAX_MD_SIZE + 1];
-        unsigned int   n;
-        unsigned char  md[EVP_MAX_MD_SIZE];
-
-        if (EVP_DigestFinal_ex(ctx, md, &n) != 1) {
-            return gb_error_set(err, "cannot hash");
-        }
-
-        for (i = 0; i < n; i++) {
-            (void) snprintf(hex + 2 * i, 3, "%02x", md[i]);
-        }
-
-        return gb_swu_compare(f, m, hex, err);
+    if (EVP_DigestFinal_ex(ctx, md, &n) != 1) {
+        return gb_error_set(err, "cannot hash");
     }
+
+    for (i = 0; i < n; i++) {
+        (void) snprintf(hex + 2 * i, 3, "%02x", md[i]);
+    }
+
+    return gb_swu_compare(f, m, hex, err);
 }
 
 
@@ -531,7 +555,10 @@ gb_swu_wanted_sha256(json_t *fact, const char *name)
     filename = json_string_value(json_object_get(fact, "filename"));
     sha256 = json_string_value(json_object_get(fact, "sha256"));
 
+    /* of an encrypted file it may be the digest of what is inside */
+
     if (sha256 == NULL || strcmp(filename, name) != 0
+        || json_is_true(json_object_get(fact, "encrypted"))
         || strlen(sha256) != 64
         || strspn(sha256, "0123456789abcdefABCDEF") != 64)
     {

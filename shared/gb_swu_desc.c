@@ -291,6 +291,8 @@ gb_swu_skip_comment(const char *p, const char *end)
 static json_t *
 gb_swu_convert(config_setting_t *setting, unsigned depth)
 {
+    json_t  *value;
+
     if (depth > GB_SWU_NESTING_MAX) {
         return NULL;
     }
@@ -310,7 +312,9 @@ gb_swu_convert(config_setting_t *setting, unsigned depth)
         return json_boolean(config_setting_get_bool(setting));
 
     case CONFIG_TYPE_STRING:
-        return json_string(config_setting_get_string(setting));
+        /* an escape may have made something else than UTF-8 of it */
+        value = json_string(config_setting_get_string(setting));
+        return (value != NULL) ? value : json_null();
 
     default:
         /* numbers with a point mean nothing to SWUpdate, and may be NaN */

@@ -118,7 +118,7 @@ RETURNS TABLE (tenant_name text, devices bigint, online boolean,
     states text[], actions int[], rollouts timestamptz, last_hour numeric)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT E'a,"b"\n\u00e4\e[31m', 9007199254740993, true,
+    SELECT E'a,"b"\n\u00e4\x1b[31m', 9007199254740993, true,
            ARRAY['x', NULL, 'y "z" \ ,', '', 'NULL'], '{1,-2}'::int[],
            '2026-02-28 23:59:59.5+01'::timestamptz, 1.5
     UNION ALL
@@ -149,6 +149,10 @@ is($r->{out}, "tenant,devices,online,states,actions,rollouts,last_hour\r\n"
     . '"[""x"",null,""y \""z\"" \\\\ ,"","""",""NULL""]",'
     . "\"[1,-2]\",2026-02-28T22:59:59.500000Z,1.5\r\n,,,,[],,\r\n", 'csv: quoted as RFC 4180 says');
 
+
+$r = $s->gbctl({ pty => 80 }, 'status');
+like($r->{out}, qr/^a,"b" \xc3\xa4\?\[31m: /m,
+    'table: no control character of a stranger reaches the terminal');
 
 
 # interrupted: the statement ends on the server, too, nothing is changed

@@ -44,7 +44,7 @@ typedef struct {
  * swu:  "container" ("newc" or "crc"), "description" (text or null), "syntax"
  *       ("libconfig" or "json"), "boards": [names of board sections].
  * rauc: "bundle_format" ("plain", "verity" or "crypt"), "compatible",
- *       "description", "build".
+ *       "description", "build", "verity_size" (bytes, not of plain ones).
  */
 typedef struct {
     gb_image_format_e     format;
@@ -67,8 +67,8 @@ typedef struct {
 
 /*
  * Tells the format by the first bytes, never by the name, and reads what the
- * image says; the members' bytes are not hashed, but a file shorter than what
- * it declares is refused.  "opt" may be NULL.  Returns a new image, or NULL
+ * image says; a file that is shorter than it declares, or whose own check sums
+ * are wrong, is refused.  Signatures are not verified.  "opt" may be NULL.  Returns a new image, or NULL
  * with one clear line in "err", which begins with "name" (by the first
  * function: with the path).  The second one reads "fd" by pread() and leaves it
  * open; it must be a regular file or memfd.

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,9 +64,6 @@ static int gb_swu_load(gb_swu_file_t *f, gb_swu_member_t *m, char **data,
     gb_error_t *err);
 static int gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
     gb_error_t *err);
-static int gb_swu_compare(gb_swu_file_t *f, gb_swu_member_t *m,
-    const char *sha256, gb_error_t *err);
-static const char *gb_swu_wanted_sha256(json_t *fact, const char *name);
 static int gb_swu_failed(gb_swu_file_t *f, const char *name, gb_error_t *err);
 static int gb_swu_hex8(const char *p, uint32_t *value);
 
@@ -222,6 +218,8 @@ gb_swu_read_members(gb_swu_file_t *f, gb_error_t *err)
     int              rc;
     unsigned         n;
     gb_swu_member_t  m;
+
+    memset(&m, 0, sizeof(gb_swu_member_t));
 
     for (n = 0; /* void */ ; n++) {
         rc = gb_swu_next(f, &m, err);
@@ -444,7 +442,6 @@ gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
     int                   rc, digest;
     char                  hex[2 * EVP_MAX_MD_SIZE + 1];
     size_t                i, len;
-    json_t               *fact;
     uint32_t              sum;
     unsigned int          n;
     unsigned char         md[EVP_MAX_MD_SIZE];
@@ -452,15 +449,11 @@ gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
     const void           *block;
     const unsigned char  *p;
 
-    digest = 0;
     sum = 0;
-
-    json_array_foreach(json_object_get(f->image->facts, "images"), i, fact) {
-        digest |= (gb_swu_wanted_sha256(fact, m->name) != NULL);
-    }
+    digest = gb_swu_has_digest(f->image, m->name);
 
     if (m->link || (!digest && f->magic[5] != '2')) {
-        return gb_swu_compare(f, m, NULL, err);
+        return gb_swu_check_member(f->image, m->name, m->size, NULL, err);
     }
 
     if (EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1) {
@@ -495,7 +488,7 @@ gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
     }
 
     if (!digest) {
-        return gb_swu_compare(f, m, NULL, err);
+        return gb_swu_check_member(f->image, m->name, m->size, NULL, err);
     }
 
     if (EVP_DigestFinal_ex(ctx, md, &n) != 1) {
@@ -506,66 +499,7 @@ gb_swu_verify(gb_swu_file_t *f, gb_swu_member_t *m, EVP_MD_CTX *ctx,
         (void) snprintf(hex + 2 * i, 3, "%02x", md[i]);
     }
 
-    return gb_swu_compare(f, m, hex, err);
-}
-
-
-/* Notes the size in the facts of this member; "sha256" is NULL if not known. */
-
-static int
-gb_swu_compare(gb_swu_file_t *f, gb_swu_member_t *m, const char *sha256,
-    gb_error_t *err)
-{
-    size_t       i;
-    json_t      *fact;
-    const char  *wanted;
-
-    json_array_foreach(json_object_get(f->image->facts, "images"), i, fact) {
-
-        if (strcmp(json_string_value(json_object_get(fact, "filename")),
-                   m->name)
-            != 0)
-        {
-            continue;
-        }
-
-        (void) json_object_set_new(fact, "size", json_integer(m->size));
-
-        wanted = gb_swu_wanted_sha256(fact, m->name);
-
-        if (sha256 != NULL && wanted != NULL
-            && strcasecmp(sha256, wanted) != 0)
-        {
-            return gb_error_set(err, "\"%s\" is damaged: its SHA-256 is not "
-                                "the one in sw-description", m->name);
-        }
-    }
-
-    return GB_OK;
-}
-
-
-/* What the description says of this file, if that can be compared. */
-
-static const char *
-gb_swu_wanted_sha256(json_t *fact, const char *name)
-{
-    const char  *filename, *sha256;
-
-    filename = json_string_value(json_object_get(fact, "filename"));
-    sha256 = json_string_value(json_object_get(fact, "sha256"));
-
-    /* of an encrypted file it may be the digest of what is inside */
-
-    if (sha256 == NULL || strcmp(filename, name) != 0
-        || json_is_true(json_object_get(fact, "encrypted"))
-        || strlen(sha256) != 64
-        || strspn(sha256, "0123456789abcdefABCDEF") != 64)
-    {
-        return NULL;
-    }
-
-    return sha256;
+    return gb_swu_check_member(f->image, m->name, m->size, hex, err);
 }
 
 

@@ -9,6 +9,7 @@
 
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "gb_error.h"
 #include "gb_image.h"
@@ -22,12 +23,12 @@
 int gb_swu_magic(const void *data, size_t len);
 
 /*
- * As gb_image_parse_fd().  Every member's header is read, not its bytes, but
- * for sw-description and its signature; images that the description names and
- * the archive lacks are refused.
+ * As gb_image_parse_fd().  Every member is walked; cpio check sums and the
+ * SHA-256 of the description are compared where there are any.  A file that
+ * the description names and the archive lacks is no error: its "size" in the
+ * fact "images" is null.
  */
-gb_image_t *gb_swu_parse(int fd, gb_error_t *err)
-    GB_MUST_CHECK;
+gb_image_t *gb_swu_parse(int fd, gb_error_t *err) GB_MUST_CHECK;
 
 /*
  * Reads a description alone ("len" bytes, need not end in NUL) into "image":
@@ -35,6 +36,25 @@ gb_image_t *gb_swu_parse(int fd, gb_error_t *err)
  */
 int gb_swu_parse_description(gb_image_t *image, const char *text, size_t len,
     gb_error_t *err) GB_MUST_CHECK;
+
+
+/*
+ * Between the parser's own files.
+ */
+
+/* Libconfig's syntax as a new JSON tree; floats become null. */
+json_t *gb_swu_libconfig(const char *text, size_t len, gb_error_t *err)
+    GB_MUST_CHECK;
+
+/* Whether the description gives a SHA-256 of this member to compare. */
+int gb_swu_has_digest(gb_image_t *image, const char *name);
+
+/*
+ * Notes a member's size in the facts and compares its SHA-256 (hexadecimal, or
+ * NULL if not known) with the description's.  0 or the failure status.
+ */
+int gb_swu_check_member(gb_image_t *image, const char *name, uint64_t size,
+    const char *sha256, gb_error_t *err) GB_MUST_CHECK;
 
 
 #endif /* GB_SWU_H */

@@ -7,15 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <libconfig.h>
+#include <strings.h>
 
 #include "gb_swu.h"
 #include "gb_text.h"
 
 
-#define GB_SWU_SETTINGS_MAX  10000
-#define GB_SWU_NESTING_MAX   64
 #define GB_SWU_VISITS_MAX    20000
 #define GB_SWU_IMAGES_MAX    1000
 #define GB_SWU_GROUP_DEPTH   4          /* software.BOARD.SET.MODE */
@@ -41,13 +38,6 @@ typedef struct {
 
 
 static json_t *gb_swu_read_json(const char *text, size_t len, gb_error_t *err);
-static json_t *gb_swu_read_libconfig(const char *text, size_t len,
-    gb_error_t *err);
-static int gb_swu_scan_libconfig(const char *text, size_t len,
-    gb_error_t *err);
-static const char *gb_swu_skip_comment(const char *p, const char *end);
-static json_t *gb_swu_convert(config_setting_t *setting, unsigned depth);
-static json_t *gb_swu_convert_list(config_setting_t *setting, unsigned depth);
 static int gb_swu_read_top(gb_swu_walk_t *w, json_t *software);
 static int gb_swu_walk(gb_swu_walk_t *w, const gb_swu_path_t *path);
 static json_t *gb_swu_follow(gb_swu_walk_t *w, const gb_swu_path_t *path);
@@ -55,6 +45,7 @@ static int gb_swu_relink(gb_swu_walk_t *w, gb_swu_path_t *path,
     const char *ref);
 static int gb_swu_hardware(gb_swu_walk_t *w, json_t *list);
 static int gb_swu_images(gb_swu_walk_t *w, json_t *group, const char *key);
+static const char *gb_swu_digest_of(json_t *fact, const char *name);
 
 
 int
@@ -90,7 +81,7 @@ gb_swu_parse_description(gb_image_t *image, const char *text, size_t len,
     w.images = json_object_get(image->facts, "images");
 
     w.root = json ? gb_swu_read_json(text, len, err)
-                  : gb_swu_read_libconfig(text, len, err);
+                  : gb_swu_libconfig(text, len, err);
     if (w.root == NULL) {
         return GB_ERROR;
     }
@@ -130,225 +121,6 @@ gb_swu_read_json(const char *text, size_t len, gb_error_t *err)
     }
 
     return root;
-}
-
-
-static json_t *
-gb_swu_read_libconfig(const char *text, size_t len, gb_error_t *err)
-{
-    char      *copy;
-    json_t    *root;
-    config_t   cfg;
-
-    if (gb_swu_scan_libconfig(text, len, err) != GB_OK) {
-        return NULL;
-    }
-
-    copy = strndup(text, len);
-    if (copy == NULL) {
-        (void) gb_error_nomem(err);
-        return NULL;
-    }
-
-    config_init(&cfg);
-
-    /* a second lock behind the scan: below this nothing can be opened */
-
-    config_set_include_dir(&cfg, "/dev/null");
-
-    root = NULL;
-
-    if (config_read_string(&cfg, copy) != CONFIG_TRUE) {
-        (void) gb_error_set(err, "sw-description, line %d: %s",
-                            config_error_line(&cfg), config_error_text(&cfg));
-    } else {
-        root = gb_swu_convert(config_root_setting(&cfg), 0);
-        if (root == NULL) {
-            (void) gb_error_set(err, "sw-description is nested too deeply");
-        }
-    }
-
-    config_destroy(&cfg);
-    free(copy);
-
-    return root;
-}
-
-
-/*
- * Refuses what libconfig must not see.  "@include" would read the server's
- * files.  Each setting is compared with all before it in its group, so that a
- * mebibyte of them would take minutes.  Nesting is freed recursively.
- */
-
-static int
-gb_swu_scan_libconfig(const char *text, size_t len, gb_error_t *err)
-{
-    int          line_start;
-    unsigned     settings, depth;
-    const char  *p, *end;
-
-    line_start = 1;
-    settings = 0;
-    depth = 0;
-    end = text + len;
-
-    for (p = text; p < end; p++) {
-
-        switch (*p) {
-
-        case '\n':
-            line_start = 1;
-            continue;
-
-        case ' ':
-        case '\t':
-            continue;
-
-        case '@':
-            if (line_start) {
-                return gb_error_set(err, "sw-description includes another "
-                                    "file");
-            }
-
-            break;
-
-        case '"':
-            for (p++; p < end && *p != '"'; p++) {
-                if (*p == '\\') {
-                    p++;
-                }
-            }
-
-            break;
-
-        case '#':
-        case '/':
-            p = gb_swu_skip_comment(p, end);
-            break;
-
-        case '=':
-        case ':':
-            settings++;
-            break;
-
-        case '{':
-        case '[':
-        case '(':
-            depth++;
-            break;
-
-        case '}':
-        case ']':
-        case ')':
-            depth -= (depth > 0);
-            break;
-
-        default:
-            break;
-        }
-
-        line_start = 0;
-
-        if (settings > GB_SWU_SETTINGS_MAX || depth > GB_SWU_NESTING_MAX) {
-            return gb_error_set(err, "sw-description has too many %s",
-                                depth > GB_SWU_NESTING_MAX ? "levels"
-                                                           : "settings");
-        }
-    }
-
-    return GB_OK;
-}
-
-
-/* Returns the comment's last byte before a line's end, or "p" if it is none. */
-
-static const char *
-gb_swu_skip_comment(const char *p, const char *end)
-{
-    const char  *q;
-
-    if (*p == '/' && p + 1 < end && p[1] == '*') {
-        for (q = p + 2; q + 1 < end; q++) {
-            if (q[0] == '*' && q[1] == '/') {
-                return q + 1;
-            }
-        }
-
-        return end - 1;
-    }
-
-    if (*p == '/' && (p + 1 == end || p[1] != '/')) {
-        return p;
-    }
-
-    q = memchr(p, '\n', (size_t) (end - p));
-
-    return (q == NULL ? end : q) - 1;
-}
-
-
-static json_t *
-gb_swu_convert(config_setting_t *setting, unsigned depth)
-{
-    json_t  *value;
-
-    if (depth > GB_SWU_NESTING_MAX) {
-        return NULL;
-    }
-
-    switch (config_setting_type(setting)) {
-
-    case CONFIG_TYPE_GROUP:
-    case CONFIG_TYPE_ARRAY:
-    case CONFIG_TYPE_LIST:
-        return gb_swu_convert_list(setting, depth);
-
-    case CONFIG_TYPE_INT:
-    case CONFIG_TYPE_INT64:
-        return json_integer(config_setting_get_int64(setting));
-
-    case CONFIG_TYPE_BOOL:
-        return json_boolean(config_setting_get_bool(setting));
-
-    case CONFIG_TYPE_STRING:
-        /* an escape may have made something else than UTF-8 of it */
-        value = json_string(config_setting_get_string(setting));
-        return (value != NULL) ? value : json_null();
-
-    default:
-        /* numbers with a point mean nothing to SWUpdate, and may be NaN */
-        return json_null();
-    }
-}
-
-
-static json_t *
-gb_swu_convert_list(config_setting_t *setting, unsigned depth)
-{
-    int                rc, i, n, group;
-    json_t            *list, *value;
-    config_setting_t  *elem;
-
-    group = config_setting_is_group(setting);
-
-    list = group ? json_object() : json_array();
-    n = config_setting_length(setting);
-
-    for (i = 0; list != NULL && i < n; i++) {
-        elem = config_setting_get_elem(setting, (unsigned) i);
-        value = gb_swu_convert(elem, depth + 1);
-
-        rc = group ? json_object_set_new(list, config_setting_name(elem),
-                                         value)
-                   : json_array_append_new(list, value);
-        if (rc != 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
-
-    return list;
 }
 
 
@@ -649,4 +421,76 @@ gb_swu_images(gb_swu_walk_t *w, json_t *group, const char *key)
     }
 
     return GB_OK;
+}
+
+
+int
+gb_swu_has_digest(gb_image_t *image, const char *name)
+{
+    size_t   i;
+    json_t  *fact;
+
+    json_array_foreach(json_object_get(image->facts, "images"), i, fact) {
+        if (gb_swu_digest_of(fact, name) != NULL) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+gb_swu_check_member(gb_image_t *image, const char *name, uint64_t size,
+    const char *sha256, gb_error_t *err)
+{
+    size_t       i;
+    json_t      *fact;
+    const char  *filename, *wanted;
+
+    json_array_foreach(json_object_get(image->facts, "images"), i, fact) {
+        filename = json_string_value(json_object_get(fact, "filename"));
+
+        if (filename == NULL || strcmp(filename, name) != 0) {
+            continue;
+        }
+
+        (void) json_object_set_new(fact, "size",
+                                   json_integer((json_int_t) size));
+
+        wanted = gb_swu_digest_of(fact, name);
+
+        if (sha256 != NULL && wanted != NULL
+            && strcasecmp(sha256, wanted) != 0)
+        {
+            return gb_error_set(err, "\"%s\" is damaged: its SHA-256 is not "
+                                "the one in sw-description", name);
+        }
+    }
+
+    return GB_OK;
+}
+
+
+/* What the description says of this file, if that can be compared. */
+
+static const char *
+gb_swu_digest_of(json_t *fact, const char *name)
+{
+    const char  *filename, *sha256;
+
+    filename = json_string_value(json_object_get(fact, "filename"));
+    sha256 = json_string_value(json_object_get(fact, "sha256"));
+
+    /* of an encrypted file it may be the digest of what is inside */
+
+    if (sha256 == NULL || strcmp(filename, name) != 0
+        || json_is_true(json_object_get(fact, "encrypted"))
+        || strlen(sha256) != 64
+        || strspn(sha256, "0123456789abcdefABCDEF") != 64)
+    {
+        return NULL;
+    }
+
+    return sha256;
 }

@@ -83,7 +83,10 @@ fixture_run(const char *fmt, ...)
         fixture_find();
     }
 
-    n = snprintf(command, sizeof(command), "set -e; cd '%s'; F='%s'; ",
+    /* swupdate's own files have fixed names in TMPDIR */
+
+    n = snprintf(command, sizeof(command), "set -e; cd '%s'; F='%s'; "
+                 "TMPDIR=$PWD; export TMPDIR; ",
                  fixture_dir(), fixture_programs);
 
     va_start(args, fmt);

@@ -111,6 +111,7 @@ typedef struct {
 typedef struct {
     ngx_http_complex_value_t      *tenant;          /* NULL: any configured */
     ngx_http_complex_value_t      *base_url;        /* NULL: $scheme://… */
+    off_t                          max_body;        /* client_max_body_size */
 } ngx_http_goosebit_loc_conf_t;
 
 
@@ -137,6 +138,10 @@ typedef struct {
     ngx_uint_t                     db_calls;    /* the same */
 
     void                          *data;        /* the handler's own */
+    void                          *body;        /* the body reader's own */
+
+    unsigned                       answered:1;  /* by us: the error page
+                                                   filter leaves it alone */
 } ngx_http_goosebit_ctx_t;
 
 

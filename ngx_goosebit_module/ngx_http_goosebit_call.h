@@ -14,6 +14,18 @@
 
 #define NGX_HTTP_GOOSEBIT_CALL_PARAMS  12
 
+/* PostgreSQL's oids of types (its pg_type.dat), fixed for ever */
+#define NGX_HTTP_GOOSEBIT_OID_BOOL     16
+#define NGX_HTTP_GOOSEBIT_OID_BYTEA    17
+#define NGX_HTTP_GOOSEBIT_OID_BIGINT   20
+#define NGX_HTTP_GOOSEBIT_OID_SMALLINT 21
+#define NGX_HTTP_GOOSEBIT_OID_INT      23
+#define NGX_HTTP_GOOSEBIT_OID_TEXT     25
+#define NGX_HTTP_GOOSEBIT_OID_INTS     1007
+#define NGX_HTTP_GOOSEBIT_OID_TEXTS    1009
+#define NGX_HTTP_GOOSEBIT_OID_BIGINTS  1016
+#define NGX_HTTP_GOOSEBIT_OID_VARCHAR  1043
+
 
 typedef enum {
     NGX_HTTP_GOOSEBIT_CALL_POLL = 0,
@@ -51,12 +63,6 @@ typedef struct {
     const char                    *sql;
     ngx_http_goosebit_class_e      class;
 
-    /*
-     * The parameters' types, a letter each: t text, i int, b bigint,
-     * y bytea, T text[], I int[], B bigint[].
-     */
-    const char                    *params;
-
     ngx_uint_t                     nparams;
     Oid                            types[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
 } ngx_http_goosebit_call_t;
@@ -65,9 +71,6 @@ typedef struct {
 /* never NULL for a member of the enum */
 const ngx_http_goosebit_call_t *ngx_http_goosebit_call(
     ngx_http_goosebit_call_e call);
-
-/* the type's oid of one letter of params; 0: no such letter */
-Oid ngx_http_goosebit_call_type(u_char letter);
 
 /*
  * The HTTP status of a SQLSTATE (five characters; NULL: connection trouble):

@@ -45,7 +45,7 @@ typedef void (*ngx_http_goosebit_pg_handler_pt)(
     ngx_http_goosebit_pg_result_t *result, void *data);
 
 
-/* of a query, the fields a caller sets are the first five */
+/* a caller sets the first five fields, and reads none of the others */
 struct ngx_http_goosebit_pg_query_s {
     ngx_http_goosebit_pg_handler_pt   handler;
     void                             *data;
@@ -53,29 +53,31 @@ struct ngx_http_goosebit_pg_query_s {
     ngx_str_t                         tenant;   /* borrowed; write and start */
     ngx_str_t                         device;   /* are sorted by them */
 
-    ngx_queue_t                       queue;    /* wait queue or FIFO */
+    ngx_queue_t                       queue;    /* waiting, or failed */
     ngx_queue_t                       live;     /* by deadline */
 
     const ngx_http_goosebit_call_t   *call;
-    ngx_uint_t                        index;    /* of call */
+    ngx_http_goosebit_call_e          index;    /* of call */
     ngx_pool_t                       *pool;
     ngx_pool_cleanup_t               *cleanup;
     ngx_http_goosebit_pg_t           *pg;       /* NULL: not submitted */
-    void                             *entry;    /* on a connection, or NULL */
+    void                             *entry;    /* sent, on a connection */
 
     ngx_msec_t                        deadline;
     uint64_t                          start;    /* microseconds */
+    ngx_uint_t                        number;   /* in order of submission */
+    ngx_uint_t                        status;   /* of a failed one */
 
     ngx_uint_t                        nparams;
     const char                       *values[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
     int                               lengths[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
-    int                               formats[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
     u_char                            ints[NGX_HTTP_GOOSEBIT_CALL_PARAMS][8];
 
-    unsigned                          failed:1;     /* a parameter failed */
-    unsigned                          retried:1;    /* after a lost one */
-    unsigned                          prepared:1;   /* after preparing anew */
-    unsigned                          alone:1;      /* after a failed batch */
+    unsigned                          invalid:1;    /* a parameter failed */
+    unsigned                          waiting:1;    /* in a wait queue */
+    unsigned                          retried:1;    /* once, after a loss */
+    unsigned                          prepared:1;   /* once, anew */
+    unsigned                          alone:1;      /* after its batch failed */
 };
 
 
@@ -89,8 +91,8 @@ ngx_http_goosebit_pg_query_t *ngx_http_goosebit_pg_create(ngx_pool_t *pool,
 /*
  * Parameters, appended in the call's order.  Text and bytes are borrowed until
  * the handler is called or the query detached; text is UTF-8 without NUL,
- * else the call is answered with 400.  A NULL pointer is SQL's NULL (an array
- * of no elements is '{}').  A parameter that does not fit the call, or memory
+ * else the call is answered with 400.  A NULL pointer, or a string whose data
+ * is NULL, is SQL's NULL (an array of no elements is '{}').  A parameter that does not fit the call, or memory
  * that is not there, makes the whole query answer 500.
  */
 void ngx_http_goosebit_pg_add_text(ngx_http_goosebit_pg_query_t *q,

@@ -1,0 +1,227 @@
+/*
+ * The insides of the pool: shared by the ngx_http_goosebit_pg_* rooms alone.
+ */
+
+#ifndef NGX_HTTP_GOOSEBIT_PG_CONN_H
+#define NGX_HTTP_GOOSEBIT_PG_CONN_H
+
+
+#include "ngx_http_goosebit_pg.h"
+#include "ngx_http_goosebit_metrics.h"
+
+
+typedef struct ngx_http_goosebit_pg_conn_s  ngx_http_goosebit_pg_conn_t;
+
+
+typedef enum {
+    NGX_HTTP_GOOSEBIT_PG_CLOSED = 0,    /* its timer may wait to connect */
+    NGX_HTTP_GOOSEBIT_PG_CONNECTING,
+    NGX_HTTP_GOOSEBIT_PG_READY
+} ngx_http_goosebit_pg_state_e;
+
+
+typedef enum {
+    NGX_HTTP_GOOSEBIT_PG_QUERY = 0,
+    NGX_HTTP_GOOSEBIT_PG_PREPARE,
+    NGX_HTTP_GOOSEBIT_PG_DEALLOCATE,
+    NGX_HTTP_GOOSEBIT_PG_SYNC
+} ngx_http_goosebit_pg_entry_e;
+
+
+/* one expected result of a connection, in the order sent */
+typedef struct {
+    ngx_queue_t                        queue;
+    ngx_http_goosebit_pg_entry_e       type;
+    ngx_http_goosebit_pg_conn_t       *conn;
+    ngx_http_goosebit_pg_query_t      *query;       /* NULL: detached */
+    ngx_http_goosebit_call_e           call;
+    PGresult                          *res;         /* until its sync */
+    ngx_uint_t                         generation;  /* of the statements */
+    unsigned                           gated:1;     /* a sync of the gate's */
+} ngx_http_goosebit_pg_entry_t;
+
+
+struct ngx_http_goosebit_pg_conn_s {
+    ngx_http_goosebit_pg_t            *pg;
+    ngx_uint_t                         number;
+    ngx_http_goosebit_pg_state_e       state;
+
+    PGconn                            *db;
+    ngx_connection_t                  *c;           /* the fd is libpq's */
+    PostgresPollingStatusType          polling;
+    ngx_event_t                        timer;       /* connect time-out, or
+                                                       when to connect again */
+    ngx_uint_t                         host;        /* tried now */
+    ngx_uint_t                         tries;       /* of this walk */
+    ngx_uint_t                         failures;    /* walks in a row */
+
+    ngx_queue_t                        sent;        /* entries */
+    ngx_queue_t                        ended;       /* entries, until a sync */
+    ngx_uint_t                         busy;        /* queries in sent, ended */
+    ngx_msec_t                         heard;       /* from it, the last time */
+
+    ngx_uint_t                         generation;
+    u_char                             prepared[NGX_HTTP_GOOSEBIT_CALLS];
+
+    unsigned                           proven:1;    /* has answered */
+    unsigned                           stale:1;     /* statements are: prepare
+                                                       again */
+    unsigned                           drain:1;     /* close when empty */
+    unsigned                           writing:1;   /* waits for writable */
+};
+
+
+struct ngx_http_goosebit_pg_s {
+    ngx_http_goosebit_main_conf_t     *mcf;
+    ngx_http_goosebit_database_t      *database;
+    ngx_log_t                         *log;
+    ngx_pool_t                        *pool;
+
+    ngx_http_goosebit_pg_conn_t       *conns;
+    ngx_uint_t                         nconns;
+
+    ngx_queue_t                        wait[NGX_HTTP_GOOSEBIT_CLASSES];
+    ngx_uint_t                         waiting;     /* in all of wait */
+    ngx_queue_t                        failed;      /* to be answered */
+    ngx_queue_t                        live;        /* submitted, unanswered */
+    ngx_queue_t                        spare;       /* entries */
+    ngx_uint_t                         number;
+
+    ngx_event_t                        turn;        /* posted */
+    ngx_event_t                        timer;       /* next deadline */
+
+    /* one batch at a time, of one class */
+    ngx_http_goosebit_pg_conn_t       *gate;
+    ngx_uint_t                         gate_syncs;
+    ngx_http_goosebit_class_e          gate_class;
+
+    /* what host= and its names stand for now */
+    ngx_http_goosebit_host_t          *hosts;
+    ngx_uint_t                         nhosts;
+    ngx_uint_t                         host;        /* the last that worked */
+    ngx_pool_t                        *hosts_pool;  /* NULL: configuration's */
+    ngx_pool_t                        *new_pool;    /* while resolving */
+    ngx_array_t                        new_hosts;
+    ngx_uint_t                         name;        /* resolved now */
+    ngx_resolver_ctx_t                *resolving;
+
+    void                             (*exiting)(void *data);
+    void                              *exiting_data;
+
+    unsigned                           down:1;
+    unsigned                           resolve:1;   /* before connecting */
+    unsigned                           told_exiting:1;
+};
+
+
+/* _pg.c */
+
+/* handles what was queued since, in an event of its own */
+void ngx_http_goosebit_pg_post(ngx_http_goosebit_pg_t *pg);
+
+/* answers q with res (borrowed), or with status where res is NULL */
+void ngx_http_goosebit_pg_finish(ngx_http_goosebit_pg_query_t *q,
+    ngx_uint_t status, PGresult *res);
+
+/* answers q with status in a later event; it waits or was sent */
+void ngx_http_goosebit_pg_fail(ngx_http_goosebit_pg_query_t *q,
+    ngx_uint_t status);
+
+/* queues a query that was sent once more, before all that wait */
+void ngx_http_goosebit_pg_again(ngx_http_goosebit_pg_query_t *q);
+
+/* no longer in a wait queue */
+void ngx_http_goosebit_pg_unwait(ngx_http_goosebit_pg_query_t *q);
+
+/* a connection is ready, or could not be made */
+void ngx_http_goosebit_pg_up(ngx_http_goosebit_pg_t *pg);
+void ngx_http_goosebit_pg_failed(ngx_http_goosebit_pg_t *pg);
+
+/* connections in need of nothing close while the worker stops */
+void ngx_http_goosebit_pg_check_exiting(ngx_http_goosebit_pg_t *pg);
+
+
+/* _pg_turn.c */
+
+/* the posted event */
+void ngx_http_goosebit_pg_turn(ngx_event_t *ev);
+
+
+/* _pg_conn.c */
+
+void ngx_http_goosebit_pg_conn_init(ngx_http_goosebit_pg_t *pg,
+    ngx_http_goosebit_pg_conn_t *conn);
+
+/* begins to connect, unless it does already; later, after delay */
+void ngx_http_goosebit_pg_conn_open(ngx_http_goosebit_pg_conn_t *conn);
+void ngx_http_goosebit_pg_conn_later(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_msec_t delay);
+
+/* closes it; what it had in flight is repeated or answered, each once */
+void ngx_http_goosebit_pg_conn_lost(ngx_http_goosebit_pg_conn_t *conn,
+    const char *why);
+
+/* closes it without connecting again */
+void ngx_http_goosebit_pg_conn_close(ngx_http_goosebit_pg_conn_t *conn);
+
+/* sends what libpq holds back; NGX_ERROR: the connection was lost */
+ngx_int_t ngx_http_goosebit_pg_conn_flush(ngx_http_goosebit_pg_conn_t *conn);
+
+
+/* _pg_send.c */
+
+/* prepares all statements; NGX_ERROR: the connection is broken */
+ngx_int_t ngx_http_goosebit_pg_send_prepare(ngx_http_goosebit_pg_conn_t *conn);
+
+/*
+ * Sends n queries in one transaction with one sync, which is the gate's or
+ * not.  NGX_ERROR: the connection was lost, and they were seen to.
+ */
+ngx_int_t ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated);
+
+/* prepares one; the same */
+ngx_int_t ngx_http_goosebit_pg_send_statement(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_call_e index);
+
+/* to the spare ones; the caller has taken it from its queue */
+void ngx_http_goosebit_pg_release(ngx_http_goosebit_pg_entry_t *entry);
+
+
+/* _pg_result.c */
+
+/* takes all results that are there; NGX_ERROR: the connection is broken */
+ngx_int_t ngx_http_goosebit_pg_receive(ngx_http_goosebit_pg_conn_t *conn);
+
+/*
+ * What a closed connection still expected: reads go once more, the others are
+ * answered 503.
+ */
+void ngx_http_goosebit_pg_forget(ngx_http_goosebit_pg_conn_t *conn);
+
+
+/* _pg_host.c */
+
+/* db->conninfo to names, hosts and keywords, in the master; may block */
+ngx_int_t ngx_http_goosebit_pg_host_conf(ngx_conf_t *cf,
+    ngx_http_goosebit_database_t *db);
+
+/* a worker's start and end */
+void ngx_http_goosebit_pg_host_init(ngx_http_goosebit_pg_t *pg);
+void ngx_http_goosebit_pg_host_exit(ngx_http_goosebit_pg_t *pg);
+
+/*
+ * NGX_OK: connect now.  NGX_AGAIN: names are being resolved; each closed
+ * connection is opened when that is done.
+ */
+ngx_int_t ngx_http_goosebit_pg_host_ready(ngx_http_goosebit_pg_t *pg);
+
+/* starts connecting to host n of the list; NULL: out of memory */
+PGconn *ngx_http_goosebit_pg_host_start(ngx_http_goosebit_pg_t *pg,
+    ngx_uint_t n);
+
+/* hosts to try in one walk */
+ngx_uint_t ngx_http_goosebit_pg_host_count(ngx_http_goosebit_pg_t *pg);
+
+
+#endif /* NGX_HTTP_GOOSEBIT_PG_CONN_H */

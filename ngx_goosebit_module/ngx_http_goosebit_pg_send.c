@@ -1,0 +1,275 @@
+/*
+ * The pipeline's one end: statements, queries and syncs, in the order sent.
+ */
+
+#include "ngx_http_goosebit_pg_conn.h"
+
+
+static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_entry(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_entry_e type);
+static ngx_int_t ngx_http_goosebit_pg_send_again(
+    ngx_http_goosebit_pg_conn_t *conn);
+static ngx_int_t ngx_http_goosebit_pg_send_query(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t *q);
+static ngx_int_t ngx_http_goosebit_pg_send_sync(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_uint_t gated);
+
+
+static ngx_http_goosebit_pg_entry_t *
+ngx_http_goosebit_pg_entry(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_entry_e type)
+{
+    ngx_queue_t                   *item;
+    ngx_http_goosebit_pg_t        *pg;
+    ngx_http_goosebit_pg_entry_t  *entry;
+
+    pg = conn->pg;
+
+    if (!ngx_queue_empty(&pg->spare)) {
+        item = ngx_queue_head(&pg->spare);
+        ngx_queue_remove(item);
+        entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
+
+    } else {
+        entry = ngx_palloc(pg->pool, sizeof(ngx_http_goosebit_pg_entry_t));
+        if (entry == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_memzero(entry, sizeof(ngx_http_goosebit_pg_entry_t));
+
+    entry->type = type;
+    entry->conn = conn;
+    entry->generation = conn->generation;
+
+    if (ngx_queue_empty(&conn->sent)) {
+        conn->heard = ngx_current_msec;
+    }
+
+    ngx_queue_insert_tail(&conn->sent, &entry->queue);
+    conn->c->idle = 0;
+
+    return entry;
+}
+
+
+void
+ngx_http_goosebit_pg_release(ngx_http_goosebit_pg_entry_t *entry)
+{
+    ngx_http_goosebit_pg_conn_t  *conn;
+
+    conn = entry->conn;
+
+    if (entry->query) {
+        entry->query->entry = NULL;
+        entry->query = NULL;
+    }
+
+    if (entry->res) {
+        PQclear(entry->res);
+        entry->res = NULL;
+    }
+
+    if (entry->type == NGX_HTTP_GOOSEBIT_PG_QUERY) {
+        conn->busy--;
+        ngx_http_goosebit_metrics_gauge(conn->pg->mcf->metrics,
+                                        NGX_HTTP_GOOSEBIT_DB_BUSY, -1);
+    }
+
+    ngx_queue_insert_head(&conn->pg->spare, &entry->queue);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_pg_send_prepare(ngx_http_goosebit_pg_conn_t *conn)
+{
+    ngx_uint_t  i;
+
+    conn->generation++;
+    ngx_memzero(conn->prepared, sizeof(conn->prepared));
+
+    if (!conn->pg->database->prepare) {
+        return NGX_OK;
+    }
+
+    for (i = 0; i < NGX_HTTP_GOOSEBIT_CALLS; i++) {
+        if (ngx_http_goosebit_pg_send_statement(conn, i) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* each with a sync of its own: one that is missing must not spoil the others */
+
+ngx_int_t
+ngx_http_goosebit_pg_send_statement(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_call_e index)
+{
+    ngx_http_goosebit_pg_entry_t    *entry;
+    const ngx_http_goosebit_call_t  *call;
+
+    call = ngx_http_goosebit_call(index);
+
+    entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_PREPARE);
+    if (entry == NULL) {
+        return NGX_ERROR;
+    }
+
+    entry->call = index;
+    conn->prepared[index] = 1;
+
+    if (PQsendPrepare(conn->db, call->name, call->sql, call->nparams,
+                      call->types)
+        == 0)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_goosebit_pg_send_sync(conn, 0);
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_pg_send_again(ngx_http_goosebit_pg_conn_t *conn)
+{
+    conn->stale = 0;
+
+    if (ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_DEALLOCATE)
+        == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    if (PQsendQueryParams(conn->db, "DEALLOCATE ALL", 0, NULL, NULL, NULL,
+                          NULL, 1)
+        == 0)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_goosebit_pg_send_sync(conn, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_goosebit_pg_send_prepare(conn);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated)
+{
+    ngx_uint_t                     i;
+    ngx_http_goosebit_pg_entry_t  *entry;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    if (conn->stale && ngx_http_goosebit_pg_send_again(conn) != NGX_OK) {
+        goto failed;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (ngx_http_goosebit_pg_send_query(conn, list[i]) != NGX_OK) {
+            goto failed;
+        }
+    }
+
+    if (ngx_http_goosebit_pg_send_sync(conn, gated) != NGX_OK) {
+        goto failed;
+    }
+
+    if (n > 1) {
+        ngx_http_goosebit_metrics_count(conn->pg->mcf->metrics,
+                                        NGX_HTTP_GOOSEBIT_DB_BATCHES, 1);
+    }
+
+    return ngx_http_goosebit_pg_conn_flush(conn);
+
+failed:
+
+    /* without its sync nothing of it can have been committed */
+
+    for (i = 0; i < n; i++) {
+        q = list[i];
+        entry = q->entry;
+
+        if (entry) {
+            entry->query = NULL;
+            q->entry = NULL;
+        }
+
+        if (q->retried) {
+            ngx_http_goosebit_pg_fail(q, NGX_HTTP_SERVICE_UNAVAILABLE);
+            continue;
+        }
+
+        q->retried = 1;
+        ngx_http_goosebit_pg_again(q);
+    }
+
+    ngx_http_goosebit_pg_conn_lost(conn, NULL);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_pg_send_query(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t *q)
+{
+    int                              rc;
+    ngx_http_goosebit_pg_entry_t    *entry;
+    const ngx_http_goosebit_call_t  *call;
+
+    static const int  binary[NGX_HTTP_GOOSEBIT_CALL_PARAMS] = {
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+    };
+
+    call = q->call;
+
+    entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_QUERY);
+    if (entry == NULL) {
+        return NGX_ERROR;
+    }
+
+    entry->call = q->index;
+    entry->query = q;
+    q->entry = entry;
+
+    conn->busy++;
+    ngx_http_goosebit_metrics_gauge(conn->pg->mcf->metrics,
+                                    NGX_HTTP_GOOSEBIT_DB_BUSY, 1);
+
+    /* one that met a stale statement must not meet another */
+
+    if (conn->prepared[q->index] && !q->prepared) {
+        rc = PQsendQueryPrepared(conn->db, call->name, call->nparams,
+                                 q->values, q->lengths, binary, 1);
+
+    } else {
+        rc = PQsendQueryParams(conn->db, call->sql, call->nparams,
+                               call->types, q->values, q->lengths, binary, 1);
+    }
+
+    return rc ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_pg_send_sync(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_uint_t gated)
+{
+    ngx_http_goosebit_pg_entry_t  *entry;
+
+    entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_SYNC);
+    if (entry == NULL) {
+        return NGX_ERROR;
+    }
+
+    entry->gated = gated;
+
+    return PQpipelineSync(conn->db) ? NGX_OK : NGX_ERROR;
+}

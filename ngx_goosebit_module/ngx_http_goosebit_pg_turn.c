@@ -1,0 +1,342 @@
+/*
+ * A turn of the event loop: what waits goes out, on which connection, and in
+ * whose company.
+ */
+
+#include "ngx_http_goosebit_pg_conn.h"
+
+
+/* more in flight would only wait inside PostgreSQL, out of our reach */
+#define NGX_HTTP_GOOSEBIT_PG_DEPTH  256
+#define NGX_HTTP_GOOSEBIT_PG_BATCH  256
+
+
+static void ngx_http_goosebit_pg_answer_failed(ngx_http_goosebit_pg_t *pg);
+static ngx_uint_t ngx_http_goosebit_pg_connect(ngx_http_goosebit_pg_t *pg);
+static void ngx_http_goosebit_pg_fail_waiting(ngx_http_goosebit_pg_t *pg);
+static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_writer(
+    ngx_http_goosebit_pg_t *pg);
+static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_reader(
+    ngx_http_goosebit_pg_t *pg, ngx_http_goosebit_pg_conn_t *writer);
+static void ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg);
+static void ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg);
+static ngx_int_t ngx_http_goosebit_pg_choose(ngx_http_goosebit_pg_t *pg);
+static ngx_uint_t ngx_http_goosebit_pg_take(ngx_http_goosebit_pg_t *pg,
+    ngx_http_goosebit_class_e class, ngx_http_goosebit_pg_query_t **list);
+static int ngx_libc_cdecl ngx_http_goosebit_pg_compare(const void *one,
+    const void *two);
+
+
+/* all that an event of NGINX brought goes out together */
+
+void
+ngx_http_goosebit_pg_turn(ngx_event_t *ev)
+{
+    ngx_http_goosebit_pg_t  *pg;
+
+    pg = ev->data;
+
+    if (pg->waiting && ngx_http_goosebit_pg_connect(pg)) {
+        ngx_http_goosebit_pg_send_reads(pg);
+        ngx_http_goosebit_pg_send_gated(pg);
+    }
+
+    ngx_http_goosebit_pg_answer_failed(pg);
+
+    ngx_http_goosebit_metrics_set(pg->mcf->metrics,
+                                  NGX_HTTP_GOOSEBIT_DB_QUEUED, pg->waiting);
+
+    ngx_http_goosebit_pg_check_exiting(pg);
+}
+
+
+static void
+ngx_http_goosebit_pg_answer_failed(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_queue_t                   *item;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    while (!ngx_queue_empty(&pg->failed)) {
+        item = ngx_queue_head(&pg->failed);
+        q = ngx_queue_data(item, ngx_http_goosebit_pg_query_t, queue);
+
+        ngx_http_goosebit_pg_finish(q, q->status, NULL);
+    }
+}
+
+
+/* true if a connection is ready; else what waits goes on waiting, or fails */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_connect(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_uint_t                    i, on_its_way;
+    ngx_http_goosebit_pg_conn_t  *conn;
+
+    on_its_way = 0;
+
+    for (i = 0; i < pg->nconns; i++) {
+        conn = &pg->conns[i];
+
+        if (conn->state == NGX_HTTP_GOOSEBIT_PG_READY && !conn->drain) {
+            return 1;
+        }
+
+        if (conn->state != NGX_HTTP_GOOSEBIT_PG_CLOSED
+            || conn->timer.timer_set)
+        {
+            on_its_way = 1;
+        }
+    }
+
+    if (pg->down) {
+        ngx_http_goosebit_pg_fail_waiting(pg);
+
+    } else if (!on_its_way) {
+        /* a worker that stops has closed them */
+        ngx_http_goosebit_pg_conn_open(&pg->conns[0]);
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_http_goosebit_pg_fail_waiting(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_uint_t                     i;
+    ngx_queue_t                   *item;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    for (i = 0; i < NGX_HTTP_GOOSEBIT_CLASSES; i++) {
+        while (!ngx_queue_empty(&pg->wait[i])) {
+            item = ngx_queue_head(&pg->wait[i]);
+            q = ngx_queue_data(item, ngx_http_goosebit_pg_query_t, queue);
+
+            ngx_http_goosebit_pg_fail(q, NGX_HTTP_SERVICE_UNAVAILABLE);
+        }
+    }
+}
+
+
+/* the first that is ready writes, the others read */
+
+static ngx_http_goosebit_pg_conn_t *
+ngx_http_goosebit_pg_writer(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_uint_t                    i;
+    ngx_http_goosebit_pg_conn_t  *conn;
+
+    for (i = 0; i < pg->nconns; i++) {
+        conn = &pg->conns[i];
+
+        if (conn->state == NGX_HTTP_GOOSEBIT_PG_READY && !conn->drain) {
+            return conn;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_goosebit_pg_conn_t *
+ngx_http_goosebit_pg_reader(ngx_http_goosebit_pg_t *pg,
+    ngx_http_goosebit_pg_conn_t *writer)
+{
+    ngx_uint_t                    i;
+    ngx_http_goosebit_pg_conn_t  *conn, *best;
+
+    best = NULL;
+
+    for (i = 0; i < pg->nconns; i++) {
+        conn = &pg->conns[i];
+
+        if (conn->state != NGX_HTTP_GOOSEBIT_PG_READY || conn->drain
+            || conn == writer)
+        {
+            continue;
+        }
+
+        if (best == NULL || conn->busy < best->busy) {
+            best = conn;
+        }
+    }
+
+    if (best == NULL) {
+        best = writer;
+    }
+
+    if (best && best->busy >= NGX_HTTP_GOOSEBIT_PG_DEPTH) {
+        return NULL;
+    }
+
+    return best;
+}
+
+
+static void
+ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_queue_t                   *wait;
+    ngx_http_goosebit_pg_conn_t   *conn;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    wait = &pg->wait[NGX_HTTP_GOOSEBIT_CLASS_READ];
+
+    while (!ngx_queue_empty(wait)) {
+        conn = ngx_http_goosebit_pg_reader(pg,
+                                           ngx_http_goosebit_pg_writer(pg));
+        if (conn == NULL) {
+            return;
+        }
+
+        q = ngx_queue_data(ngx_queue_head(wait), ngx_http_goosebit_pg_query_t,
+                           queue);
+
+        ngx_http_goosebit_pg_unwait(q);
+
+        (void) ngx_http_goosebit_pg_send(conn, &q, 1, 0);
+    }
+}
+
+
+/*
+ * All that came while the last batch was being committed goes as the next one,
+ * so that a commit's wait for the disk is shared.
+ */
+
+static void
+ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_int_t                      class;
+    ngx_uint_t                     i, n;
+    ngx_http_goosebit_pg_conn_t   *conn;
+    ngx_http_goosebit_pg_query_t  *list[NGX_HTTP_GOOSEBIT_PG_BATCH];
+
+    if (pg->gate) {
+        return;
+    }
+
+    conn = ngx_http_goosebit_pg_writer(pg);
+    if (conn == NULL) {
+        return;
+    }
+
+    class = ngx_http_goosebit_pg_choose(pg);
+    if (class == NGX_DECLINED) {
+        return;
+    }
+
+    n = ngx_http_goosebit_pg_take(pg, class, list);
+
+    pg->gate = conn;
+    pg->gate_class = class;
+
+    if (!list[0]->alone) {
+        pg->gate_syncs = 1;
+        (void) ngx_http_goosebit_pg_send(conn, list, n, 1);
+        return;
+    }
+
+    pg->gate_syncs = n;
+
+    for (i = 0; i < n; i++) {
+        if (ngx_http_goosebit_pg_send(conn, &list[i], 1, 1) != NGX_OK) {
+            break;
+        }
+    }
+
+    for (i++; i < n; i++) {
+        ngx_http_goosebit_pg_again(list[i]);
+    }
+}
+
+
+/* the gated classes in turn, so that none keeps the others waiting */
+
+static ngx_int_t
+ngx_http_goosebit_pg_choose(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_uint_t  i, class;
+
+    for (i = 1; i <= NGX_HTTP_GOOSEBIT_CLASSES; i++) {
+        class = (pg->gate_class + i) % NGX_HTTP_GOOSEBIT_CLASSES;
+
+        if (class != NGX_HTTP_GOOSEBIT_CLASS_READ
+            && !ngx_queue_empty(&pg->wait[class]))
+        {
+            return class;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * Those that may share a transaction, in the order in which they lock their
+ * rows; or those of a failed batch, which may not.
+ */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_take(ngx_http_goosebit_pg_t *pg,
+    ngx_http_goosebit_class_e class, ngx_http_goosebit_pg_query_t **list)
+{
+    ngx_uint_t                     n, max;
+    ngx_queue_t                   *wait;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    wait = &pg->wait[class];
+    max = (class == NGX_HTTP_GOOSEBIT_CLASS_SOLO) ? 1
+                                                  : NGX_HTTP_GOOSEBIT_PG_BATCH;
+
+    for (n = 0; n < max && !ngx_queue_empty(wait); n++) {
+        q = ngx_queue_data(ngx_queue_head(wait), ngx_http_goosebit_pg_query_t,
+                           queue);
+
+        if (n && q->alone != list[0]->alone) {
+            break;
+        }
+
+        ngx_http_goosebit_pg_unwait(q);
+        list[n] = q;
+    }
+
+    if (n > 1 && !list[0]->alone) {
+        ngx_qsort(list, n, sizeof(ngx_http_goosebit_pg_query_t *),
+                  ngx_http_goosebit_pg_compare);
+    }
+
+    return n;
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_goosebit_pg_compare(const void *one, const void *two)
+{
+    ngx_int_t                       rc;
+    ngx_http_goosebit_pg_query_t  **a, **b;
+
+    a = (ngx_http_goosebit_pg_query_t **) one;
+    b = (ngx_http_goosebit_pg_query_t **) two;
+
+    /* tenants match whatever their case */
+
+    if ((*a)->tenant.len != (*b)->tenant.len) {
+        return ((*a)->tenant.len < (*b)->tenant.len) ? -1 : 1;
+    }
+
+    rc = ngx_strncasecmp((*a)->tenant.data, (*b)->tenant.data,
+                         (*a)->tenant.len);
+    if (rc) {
+        return (rc < 0) ? -1 : 1;
+    }
+
+    rc = ngx_memn2cmp((*a)->device.data, (*b)->device.data,
+                      (*a)->device.len, (*b)->device.len);
+    if (rc) {
+        return (rc < 0) ? -1 : 1;
+    }
+
+    return ((*a)->number < (*b)->number) ? -1 : 1;
+}

@@ -1,0 +1,603 @@
+/*
+ * Last seen, written behind: a device counts once a second, however often it
+ * asks, and a statement writes many of them.  And tick(), by worker 0.
+ *
+ * Devices are kept in a dense array with a table of positions beside it
+ * (linear probing, at most half full).  What is being written is a second such
+ * table; what could not be written goes back to the first.
+ */
+
+#include "ngx_http_goosebit_sync.h"
+#include "ngx_http_goosebit_metrics.h"
+#include "ngx_http_goosebit_pg.h"
+
+
+#define NGX_HTTP_GOOSEBIT_SYNC_EVERY    1000        /* ms */
+#define NGX_HTTP_GOOSEBIT_SYNC_LAST     50          /* ms, when stopping */
+#define NGX_HTTP_GOOSEBIT_SYNC_MIN      1024        /* devices */
+#define NGX_HTTP_GOOSEBIT_SYNC_MAX      65536       /* devices */
+#define NGX_HTTP_GOOSEBIT_SYNC_CHUNK    2000        /* rows a statement */
+#define NGX_HTTP_GOOSEBIT_SYNC_ADDRESS  (sizeof("ffff:ffff:ffff:ffff:ffff:"   \
+                                               "ffff:255.255.255.255") - 1)
+
+
+typedef struct {
+    int64_t                         device_id;
+    int64_t                         seen_at;        /* Unix, ms */
+    int32_t                         tenant_id;
+    u_char                          len;
+    u_char                          address[NGX_HTTP_GOOSEBIT_SYNC_ADDRESS];
+} ngx_http_goosebit_seen_t;
+
+
+typedef struct {
+    ngx_http_goosebit_seen_t       *elts;
+    ngx_uint_t                      n;
+    ngx_uint_t                      size;
+    uint32_t                       *slots;          /* position + 1; 2 * size */
+} ngx_http_goosebit_seen_table_t;
+
+
+struct ngx_http_goosebit_sync_s {
+    ngx_http_goosebit_main_conf_t  *mcf;
+    ngx_log_t                      *log;
+    ngx_event_t                     timer;
+
+    ngx_http_goosebit_seen_table_t  seen;
+    ngx_http_goosebit_seen_table_t  sending;
+    ngx_uint_t                      sent;           /* of sending, so far */
+    ngx_uint_t                      chunk;          /* on its way */
+    ngx_pool_t                     *pool;           /* of the chunk */
+    ngx_pool_t                     *tick_pool;      /* of a tick under way */
+};
+
+
+static void ngx_http_goosebit_sync_timer(ngx_event_t *ev);
+static void ngx_http_goosebit_sync_exiting(void *data);
+static void ngx_http_goosebit_sync_flush(ngx_http_goosebit_sync_t *sync);
+static void ngx_http_goosebit_sync_send(ngx_http_goosebit_sync_t *sync);
+static ngx_int_t ngx_http_goosebit_sync_fill(ngx_http_goosebit_sync_t *sync,
+    ngx_http_goosebit_pg_query_t *q);
+static void ngx_http_goosebit_sync_sent(ngx_http_goosebit_pg_result_t *result,
+    void *data);
+static void ngx_http_goosebit_sync_restore(ngx_http_goosebit_sync_t *sync);
+static void ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync);
+static void ngx_http_goosebit_sync_ticked(
+    ngx_http_goosebit_pg_result_t *result, void *data);
+static void ngx_http_goosebit_sync_gauge(ngx_http_goosebit_sync_t *sync);
+
+static ngx_http_goosebit_seen_t *ngx_http_goosebit_seen_find(
+    ngx_http_goosebit_sync_t *sync, int32_t tenant_id, int64_t device_id,
+    ngx_uint_t *new);
+static ngx_int_t ngx_http_goosebit_seen_grow(ngx_http_goosebit_sync_t *sync);
+static uint32_t *ngx_http_goosebit_seen_slot(
+    ngx_http_goosebit_seen_table_t *table, int32_t tenant_id,
+    int64_t device_id);
+static void ngx_http_goosebit_seen_free(
+    ngx_http_goosebit_seen_table_t *table);
+static int ngx_libc_cdecl ngx_http_goosebit_seen_compare(const void *one,
+    const void *two);
+
+
+ngx_http_goosebit_sync_t *
+ngx_http_goosebit_sync_init(ngx_cycle_t *cycle,
+    ngx_http_goosebit_main_conf_t *mcf)
+{
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = ngx_pcalloc(cycle->pool, sizeof(ngx_http_goosebit_sync_t));
+    if (sync == NULL) {
+        return NULL;
+    }
+
+    sync->mcf = mcf;
+    sync->log = cycle->log;
+
+    sync->timer.handler = ngx_http_goosebit_sync_timer;
+    sync->timer.data = sync;
+    sync->timer.log = cycle->log;
+    sync->timer.cancelable = 1;
+
+    ngx_http_goosebit_pg_on_exiting(mcf->pg, ngx_http_goosebit_sync_exiting,
+                                    sync);
+
+    /* workers start together, and need not write together */
+
+    ngx_add_timer(&sync->timer,
+                  1 + ngx_random() % NGX_HTTP_GOOSEBIT_SYNC_EVERY);
+
+    return sync;
+}
+
+
+void
+ngx_http_goosebit_sync_exit(ngx_http_goosebit_sync_t *sync)
+{
+    if (sync->timer.timer_set) {
+        ngx_del_timer(&sync->timer);
+    }
+
+    if (sync->pool) {
+        ngx_destroy_pool(sync->pool);
+    }
+
+    if (sync->tick_pool) {
+        ngx_destroy_pool(sync->tick_pool);
+    }
+
+    ngx_http_goosebit_seen_free(&sync->seen);
+    ngx_http_goosebit_seen_free(&sync->sending);
+}
+
+
+void
+ngx_http_goosebit_sync_seen(ngx_http_goosebit_main_conf_t *mcf,
+    int32_t tenant_id, int64_t device_id, ngx_str_t *address)
+{
+    ngx_uint_t                 new;
+    ngx_time_t                *tp;
+    ngx_http_goosebit_seen_t  *seen;
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = mcf->sync;
+
+    if (sync == NULL) {
+        return;
+    }
+
+    seen = ngx_http_goosebit_seen_find(sync, tenant_id, device_id, &new);
+
+    if (seen == NULL) {
+        ngx_http_goosebit_metrics_count(mcf->metrics,
+                                        NGX_HTTP_GOOSEBIT_SEEN_LOST, 1);
+        return;
+    }
+
+    tp = ngx_timeofday();
+    seen->seen_at = (int64_t) tp->sec * 1000 + tp->msec;
+
+    if (address && address->len
+        && address->len <= NGX_HTTP_GOOSEBIT_SYNC_ADDRESS
+        && mcf->config->track_device_ip)
+    {
+        ngx_memcpy(seen->address, address->data, address->len);
+        seen->len = (u_char) address->len;
+    }
+
+    if (new) {
+        ngx_http_goosebit_sync_gauge(sync);
+    }
+
+    if (ngx_exiting && sync->timer.cancelable) {
+        /* the last of this worker: it must not go without writing them */
+        sync->timer.cancelable = 0;
+        ngx_add_timer(&sync->timer, NGX_HTTP_GOOSEBIT_SYNC_LAST);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_goosebit_sync_pending(ngx_http_goosebit_sync_t *sync)
+{
+    return sync->seen.n + sync->sending.n - sync->sent;
+}
+
+
+static void
+ngx_http_goosebit_sync_timer(ngx_event_t *ev)
+{
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = ev->data;
+    sync->timer.cancelable = 1;
+
+    ngx_http_goosebit_sync_flush(sync);
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    if (ngx_worker == 0) {
+        ngx_http_goosebit_sync_tick(sync);
+    }
+
+    ngx_add_timer(&sync->timer, NGX_HTTP_GOOSEBIT_SYNC_EVERY);
+}
+
+
+static void
+ngx_http_goosebit_sync_exiting(void *data)
+{
+    ngx_http_goosebit_sync_flush(data);
+}
+
+
+static void
+ngx_http_goosebit_sync_flush(ngx_http_goosebit_sync_t *sync)
+{
+    ngx_http_goosebit_seen_table_t  empty;
+
+    if (sync->pool || sync->seen.n == 0
+        || ngx_http_goosebit_pg_down(sync->mcf->pg))
+    {
+        return;
+    }
+
+    empty = sync->sending;
+    sync->sending = sync->seen;
+    sync->seen = empty;
+    sync->seen.n = 0;
+    sync->sent = 0;
+
+    if (sync->seen.slots) {
+        ngx_memzero(sync->seen.slots,
+                    2 * sync->seen.size * sizeof(uint32_t));
+    }
+
+    /* rows are locked in one order by all workers */
+
+    ngx_qsort(sync->sending.elts, sync->sending.n,
+              sizeof(ngx_http_goosebit_seen_t),
+              ngx_http_goosebit_seen_compare);
+
+    ngx_http_goosebit_sync_send(sync);
+}
+
+
+static void
+ngx_http_goosebit_sync_send(ngx_http_goosebit_sync_t *sync)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    sync->chunk = ngx_min(sync->sending.n - sync->sent,
+                          NGX_HTTP_GOOSEBIT_SYNC_CHUNK);
+
+    sync->pool = ngx_create_pool(4096, sync->log);
+    if (sync->pool == NULL) {
+        goto failed;
+    }
+
+    q = ngx_http_goosebit_pg_create(sync->pool, NGX_HTTP_GOOSEBIT_CALL_SEEN);
+
+    if (q == NULL || ngx_http_goosebit_sync_fill(sync, q) != NGX_OK) {
+        goto failed;
+    }
+
+    q->handler = ngx_http_goosebit_sync_sent;
+    q->data = sync;
+
+    ngx_http_goosebit_pg_submit(sync->mcf->pg, q);
+
+    return;
+
+failed:
+
+    if (sync->pool) {
+        ngx_destroy_pool(sync->pool);
+        sync->pool = NULL;
+    }
+
+    ngx_http_goosebit_sync_restore(sync);
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_sync_fill(ngx_http_goosebit_sync_t *sync,
+    ngx_http_goosebit_pg_query_t *q)
+{
+    int32_t                   *tenants;
+    int64_t                   *devices, *times;
+    ngx_str_t                 *addresses;
+    ngx_uint_t                 i, n;
+    ngx_http_goosebit_seen_t  *seen;
+
+    n = sync->chunk;
+    seen = &sync->sending.elts[sync->sent];
+
+    tenants = ngx_palloc(sync->pool, n * sizeof(int32_t));
+    devices = ngx_palloc(sync->pool, n * sizeof(int64_t));
+    times = ngx_palloc(sync->pool, n * sizeof(int64_t));
+    addresses = ngx_pcalloc(sync->pool, n * sizeof(ngx_str_t));
+
+    if (tenants == NULL || devices == NULL || times == NULL
+        || addresses == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        tenants[i] = seen[i].tenant_id;
+        devices[i] = seen[i].device_id;
+        times[i] = seen[i].seen_at;
+
+        if (seen[i].len) {
+            addresses[i].data = seen[i].address;
+            addresses[i].len = seen[i].len;
+        }
+    }
+
+    ngx_http_goosebit_pg_add_ints(q, tenants, n);
+    ngx_http_goosebit_pg_add_bigints(q, devices, n);
+    ngx_http_goosebit_pg_add_bigints(q, times, n);
+    ngx_http_goosebit_pg_add_texts(q, addresses, n);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_goosebit_sync_sent(ngx_http_goosebit_pg_result_t *result, void *data)
+{
+    ngx_uint_t                 status;
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = data;
+    status = result->status;
+
+    ngx_destroy_pool(sync->pool);
+    sync->pool = NULL;
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE && !ngx_exiting) {
+        /* one that was written already is no harm: only newer times count */
+        ngx_http_goosebit_sync_restore(sync);
+        return;
+    }
+
+    if (status != NGX_HTTP_OK) {
+        ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                      "goosebit: the last seen times of %ui devices are lost",
+                      sync->chunk);
+        ngx_http_goosebit_metrics_count(sync->mcf->metrics,
+                                        NGX_HTTP_GOOSEBIT_SEEN_LOST,
+                                        sync->chunk);
+    }
+
+    sync->sent += sync->chunk;
+
+    if (sync->sent < sync->sending.n) {
+        ngx_http_goosebit_sync_send(sync);
+        return;
+    }
+
+    sync->sending.n = 0;
+    sync->sent = 0;
+
+    ngx_http_goosebit_sync_gauge(sync);
+
+    if (ngx_exiting) {
+        ngx_http_goosebit_sync_flush(sync);
+    }
+}
+
+
+/* what was not written waits with what came since, which is newer */
+
+static void
+ngx_http_goosebit_sync_restore(ngx_http_goosebit_sync_t *sync)
+{
+    ngx_uint_t                 i, new;
+    ngx_http_goosebit_seen_t  *old, *seen;
+
+    for (i = sync->sent; i < sync->sending.n; i++) {
+        old = &sync->sending.elts[i];
+
+        seen = ngx_http_goosebit_seen_find(sync, old->tenant_id,
+                                           old->device_id, &new);
+        if (seen == NULL) {
+            ngx_http_goosebit_metrics_count(sync->mcf->metrics,
+                                            NGX_HTTP_GOOSEBIT_SEEN_LOST, 1);
+            continue;
+        }
+
+        if (new) {
+            *seen = *old;
+
+        } else if (seen->len == 0) {
+            ngx_memcpy(seen->address, old->address, old->len);
+            seen->len = old->len;
+        }
+    }
+
+    sync->sending.n = 0;
+    sync->sent = 0;
+
+    ngx_http_goosebit_sync_gauge(sync);
+}
+
+
+static void
+ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    if (sync->tick_pool || ngx_http_goosebit_pg_down(sync->mcf->pg)) {
+        return;
+    }
+
+    sync->tick_pool = ngx_create_pool(1024, sync->log);
+    if (sync->tick_pool == NULL) {
+        return;
+    }
+
+    q = ngx_http_goosebit_pg_create(sync->tick_pool,
+                                    NGX_HTTP_GOOSEBIT_CALL_TICK);
+    if (q == NULL) {
+        ngx_destroy_pool(sync->tick_pool);
+        sync->tick_pool = NULL;
+        return;
+    }
+
+    q->handler = ngx_http_goosebit_sync_ticked;
+    q->data = sync;
+
+    ngx_http_goosebit_pg_submit(sync->mcf->pg, q);
+}
+
+
+static void
+ngx_http_goosebit_sync_ticked(ngx_http_goosebit_pg_result_t *result,
+    void *data)
+{
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = data;
+
+    ngx_destroy_pool(sync->tick_pool);
+    sync->tick_pool = NULL;
+}
+
+
+static void
+ngx_http_goosebit_sync_gauge(ngx_http_goosebit_sync_t *sync)
+{
+    ngx_http_goosebit_metrics_set(sync->mcf->metrics,
+                                  NGX_HTTP_GOOSEBIT_SEEN_PENDING,
+                                  ngx_http_goosebit_sync_pending(sync));
+}
+
+
+/* the device's place, new (zeroed but for the ids) or not; NULL: no room */
+
+static ngx_http_goosebit_seen_t *
+ngx_http_goosebit_seen_find(ngx_http_goosebit_sync_t *sync,
+    int32_t tenant_id, int64_t device_id, ngx_uint_t *new)
+{
+    uint32_t                        *slot;
+    ngx_http_goosebit_seen_t        *seen;
+    ngx_http_goosebit_seen_table_t  *table;
+
+    table = &sync->seen;
+    *new = 0;
+
+    if (table->size == 0 && ngx_http_goosebit_seen_grow(sync) != NGX_OK) {
+        return NULL;
+    }
+
+    slot = ngx_http_goosebit_seen_slot(table, tenant_id, device_id);
+
+    if (*slot) {
+        return &table->elts[*slot - 1];
+    }
+
+    if (table->n == table->size) {
+
+        if (ngx_http_goosebit_seen_grow(sync) != NGX_OK) {
+            return NULL;
+        }
+
+        slot = ngx_http_goosebit_seen_slot(table, tenant_id, device_id);
+    }
+
+    seen = &table->elts[table->n++];
+    *slot = (uint32_t) table->n;
+    *new = 1;
+
+    ngx_memzero(seen, sizeof(ngx_http_goosebit_seen_t));
+
+    seen->tenant_id = tenant_id;
+    seen->device_id = device_id;
+
+    return seen;
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_seen_grow(ngx_http_goosebit_sync_t *sync)
+{
+    uint32_t                        *slot;
+    ngx_uint_t                       i;
+    ngx_http_goosebit_seen_t        *seen;
+    ngx_http_goosebit_seen_table_t  *table, bigger;
+
+    table = &sync->seen;
+
+    if (table->size >= NGX_HTTP_GOOSEBIT_SYNC_MAX) {
+        return NGX_ERROR;
+    }
+
+    bigger.n = table->n;
+    bigger.size = table->size ? 2 * table->size : NGX_HTTP_GOOSEBIT_SYNC_MIN;
+
+    bigger.elts = ngx_alloc(bigger.size * sizeof(ngx_http_goosebit_seen_t),
+                            sync->log);
+    bigger.slots = ngx_calloc(2 * bigger.size * sizeof(uint32_t), sync->log);
+
+    if (bigger.elts == NULL || bigger.slots == NULL) {
+        ngx_http_goosebit_seen_free(&bigger);
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < table->n; i++) {
+        seen = &bigger.elts[i];
+        *seen = table->elts[i];
+
+        slot = ngx_http_goosebit_seen_slot(&bigger, seen->tenant_id,
+                                           seen->device_id);
+        *slot = (uint32_t) i + 1;
+    }
+
+    ngx_http_goosebit_seen_free(table);
+    *table = bigger;
+
+    return NGX_OK;
+}
+
+
+/* the slot that holds the device, or the empty one where it belongs */
+
+static uint32_t *
+ngx_http_goosebit_seen_slot(ngx_http_goosebit_seen_table_t *table,
+    int32_t tenant_id, int64_t device_id)
+{
+    uint64_t                   hash;
+    ngx_uint_t                 i, mask;
+    ngx_http_goosebit_seen_t  *seen;
+
+    /* ids come from sequences: nobody outside can choose them to collide */
+
+    hash = ((uint64_t) device_id ^ (uint64_t) tenant_id << 40)
+           * 0x9e3779b97f4a7c15ULL;
+
+    mask = 2 * table->size - 1;
+
+    for (i = (hash >> 32) & mask; table->slots[i]; i = (i + 1) & mask) {
+        seen = &table->elts[table->slots[i] - 1];
+
+        if (seen->device_id == device_id && seen->tenant_id == tenant_id) {
+            break;
+        }
+    }
+
+    return &table->slots[i];
+}
+
+
+static void
+ngx_http_goosebit_seen_free(ngx_http_goosebit_seen_table_t *table)
+{
+    if (table->elts) {
+        ngx_free(table->elts);
+    }
+
+    if (table->slots) {
+        ngx_free(table->slots);
+    }
+
+    ngx_memzero(table, sizeof(ngx_http_goosebit_seen_table_t));
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_goosebit_seen_compare(const void *one, const void *two)
+{
+    const ngx_http_goosebit_seen_t  *a, *b;
+
+    a = one;
+    b = two;
+
+    if (a->tenant_id != b->tenant_id) {
+        return (a->tenant_id < b->tenant_id) ? -1 : 1;
+    }
+
+    return (a->device_id < b->device_id) ? -1 : (a->device_id > b->device_id);
+}

@@ -11,7 +11,7 @@
 
 /* one representation: the most specific range that covers it, and its q */
 typedef struct {
-    ngx_int_t     level;        /* -1 none, 0 any type, 1 application, 2 exact */
+    ngx_int_t     level;        /* -1 none, 0 any, 1 application, 2 exact */
     ngx_uint_t    q;
 } ngx_http_goosebit_offer_t;
 

@@ -35,7 +35,7 @@ static ngx_int_t ngx_http_goosebit_route_tail(ngx_http_goosebit_route_t *rt,
 static ngx_uint_t ngx_http_goosebit_route_is(ngx_str_t *part,
     ngx_str_t *word);
 static ngx_int_t ngx_http_goosebit_route_id(ngx_str_t *part);
-static const ngx_http_goosebit_path_t *ngx_http_goosebit_route_path(
+static ngx_http_goosebit_path_t *ngx_http_goosebit_route_path(
     ngx_http_goosebit_endpoint_e endpoint);
 
 
@@ -416,7 +416,32 @@ ngx_http_goosebit_route_skip(ngx_str_t *location)
 }
 
 
-static const ngx_http_goosebit_path_t *
+ngx_int_t
+ngx_http_goosebit_route_request(ngx_http_request_t *r,
+    ngx_http_goosebit_route_t *rt)
+{
+    u_char                    *buf;
+    ngx_str_t                 *uri;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    uri = &r->unparsed_uri;
+    buf = NULL;
+
+    if (uri->len && ngx_strlchr(uri->data, uri->data + uri->len, '%')) {
+        buf = ngx_pnalloc(r->pool, uri->len);
+        if (buf == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    return ngx_http_goosebit_route(rt, uri, buf,
+                                   ngx_http_goosebit_route_skip(&clcf->name));
+}
+
+
+static ngx_http_goosebit_path_t *
 ngx_http_goosebit_route_path(ngx_http_goosebit_endpoint_e endpoint)
 {
     ngx_http_goosebit_path_t  *path;
@@ -441,7 +466,7 @@ ngx_http_goosebit_route_methods(ngx_http_goosebit_endpoint_e endpoint)
 ngx_str_t *
 ngx_http_goosebit_route_allow(ngx_http_goosebit_endpoint_e endpoint)
 {
-    return (ngx_str_t *) &ngx_http_goosebit_route_path(endpoint)->allow;
+    return &ngx_http_goosebit_route_path(endpoint)->allow;
 }
 
 

@@ -1,6 +1,5 @@
 /*
- * route: method and URI as sent -> endpoint and its parts.  Pure: no request,
- * no pool, no configuration.
+ * route: method and URI as sent -> endpoint and its parts.
  */
 
 #ifndef NGX_HTTP_GOOSEBIT_ROUTE_H
@@ -35,10 +34,10 @@ typedef struct {
 
 
 /*
- * Splits uri (r->unparsed_uri) at its slashes as sent, then decodes each part
- * once.  At most "skip" parts may stand before the tenant (the parts of the
- * location's own name).  buf holds uri->len bytes, and may be NULL if there is
- * no "%" in uri.
+ * Pure: no request, no pool, no configuration.  Splits uri (r->unparsed_uri)
+ * at its slashes as sent, then decodes each part once.  At most "skip" parts
+ * may stand before the tenant (the parts of the location's own name).  buf
+ * holds uri->len bytes, and may be NULL if there is no "%" in uri.
  *
  * NGX_OK; or NGX_DECLINED: no such path, which is also the answer to tenants,
  * ids and names that are empty, longer than 255 bytes, not UTF-8, or have
@@ -53,6 +52,10 @@ ngx_int_t ngx_http_goosebit_route(ngx_http_goosebit_route_t *rt,
  * or a named location can hide any number.
  */
 ngx_uint_t ngx_http_goosebit_route_skip(ngx_str_t *location);
+
+/* the same for r as sent to its location; NGX_ERROR: out of memory */
+ngx_int_t ngx_http_goosebit_route_request(ngx_http_request_t *r,
+    ngx_http_goosebit_route_t *rt);
 
 /* NGX_HTTP_GET etc. */
 ngx_uint_t ngx_http_goosebit_route_methods(

@@ -1,0 +1,338 @@
+/*
+ * ask: one call for one device request: submit -> row -> answer, what
+ * poll wants done first, and what a refused request has to hear before.
+ */
+
+#include "ngx_http_goosebit_ask.h"
+#include "ngx_http_goosebit_ddi_param.h"
+#include "ngx_http_goosebit_sync.h"
+
+
+static ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_create(
+    ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_call_e call,
+    ngx_http_goosebit_pg_handler_pt handler);
+static void ngx_http_goosebit_ask_refused(
+    ngx_http_goosebit_pg_result_t *result, void *data);
+static void ngx_http_goosebit_ask_result(
+    ngx_http_goosebit_pg_result_t *result, void *data);
+static ngx_int_t ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+static ngx_int_t ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+static ngx_uint_t ngx_http_goosebit_ask_status(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+static ngx_int_t ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result, ngx_uint_t status);
+
+
+static ngx_http_goosebit_pg_query_t *
+ngx_http_goosebit_ask_create(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_call_e call, ngx_http_goosebit_pg_handler_pt handler)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    q = ngx_http_goosebit_pg_create(ddi->request->pool, call);
+    if (q == NULL) {
+        return NULL;
+    }
+
+    q->handler = handler;
+    q->data = ddi;
+    q->ctx = ddi->ctx;
+    q->tenant = ddi->ctx->tenant;
+    q->device = ddi->ctx->device;
+
+    ngx_http_goosebit_auth_add(q, ddi->mcf, ddi->ctx, &ddi->auth);
+
+    return q;
+}
+
+
+ngx_http_goosebit_pg_query_t *
+ngx_http_goosebit_ask_query(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_call_e call)
+{
+    return ngx_http_goosebit_ask_create(ddi, call,
+                                             ngx_http_goosebit_ask_result);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_call_e call)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    q = ngx_http_goosebit_ask_query(ddi, call);
+    if (q == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_goosebit_ddi_param(ddi, q, call);
+    ngx_http_goosebit_pg_submit(ddi->mcf->pg, q);
+
+    return NGX_OK;
+}
+
+
+/* holds a reference of r */
+
+void
+ngx_http_goosebit_ask_refuse(ngx_http_goosebit_ddi_t *ddi, ngx_uint_t status)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    ddi->refusal = status;
+
+    q = ngx_http_goosebit_ask_create(ddi, NGX_HTTP_GOOSEBIT_CALL_POLL,
+                                    ngx_http_goosebit_ask_refused);
+    if (q == NULL) {
+        ngx_http_finalize_request(ddi->request,
+                                  ngx_http_goosebit_ask_error(ddi, status));
+        return;
+    }
+
+    ngx_http_goosebit_ddi_param(ddi, q, NGX_HTTP_GOOSEBIT_CALL_POLL);
+    ngx_http_goosebit_pg_submit(ddi->mcf->pg, q);
+}
+
+
+static void
+ngx_http_goosebit_ask_refused(ngx_http_goosebit_pg_result_t *result,
+    void *data)
+{
+    ngx_http_goosebit_ddi_t  *ddi = data;
+
+    ngx_uint_t         status;
+    ngx_connection_t  *c;
+
+    c = ddi->request->connection;
+    status = ddi->refusal;
+
+    /* without a database the refusal stands: it gives nothing away */
+
+    if (result->status == NGX_HTTP_OK) {
+
+        switch (ngx_http_goosebit_ask_status(ddi, result)) {
+
+        case NGX_HTTP_UNAUTHORIZED:
+            status = NGX_HTTP_UNAUTHORIZED;
+            break;
+
+        case NGX_HTTP_NOT_FOUND:
+            status = NGX_HTTP_NOT_FOUND;
+            break;
+
+        default:
+            break;
+        }
+    }
+
+    ngx_http_finalize_request(ddi->request,
+                              ngx_http_goosebit_ask_error(ddi, status));
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_goosebit_ask_result(ngx_http_goosebit_pg_result_t *result,
+    void *data)
+{
+    ngx_http_goosebit_ddi_t  *ddi = data;
+
+    ngx_int_t                  rc;
+    ngx_connection_t          *c;
+    ngx_http_goosebit_error_t  error;
+
+    c = ddi->request->connection;
+
+    if (result->status == NGX_HTTP_OK) {
+        rc = ngx_http_goosebit_ask_answer(ddi, result);
+
+        if (rc == NGX_DONE) {
+            return;
+        }
+
+    } else {
+        ngx_memzero(&error, sizeof(ngx_http_goosebit_error_t));
+
+        error.status = (result->status == NGX_HTTP_BAD_REQUEST)
+                       ? NGX_HTTP_BAD_REQUEST : NGX_HTTP_SERVICE_UNAVAILABLE;
+        error.retry_after = result->retry_after;
+
+        rc = ngx_http_goosebit_reply_error(ddi->request, &error);
+    }
+
+    ngx_http_finalize_request(ddi->request, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* NGX_DONE: another call is under way */
+
+static ngx_int_t
+ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 status;
+    ngx_http_goosebit_error_t  error;
+
+    status = ngx_http_goosebit_ask_status(ddi, result);
+
+    if (status == 0
+        || ngx_http_goosebit_ask_learn(ddi, result, status) != NGX_OK)
+    {
+        return ngx_http_goosebit_ask_error(ddi, NGX_HTTP_SERVICE_UNAVAILABLE);
+    }
+
+    if (status != NGX_HTTP_OK) {
+        ngx_memzero(&error, sizeof(ngx_http_goosebit_error_t));
+        error.status = status;
+        error.code = ddi->ctx->reason;
+
+        return ngx_http_goosebit_reply_error(ddi->request, &error);
+    }
+
+    if (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL && !ddi->followed) {
+        rc = ngx_http_goosebit_ask_follow(ddi, result);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    rc = ddi->row(ddi, result);
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, ddi->request->connection->log, 0,
+                      "the row of a goosebit_ddi function lacks columns "
+                      "or values: is the database migrated?");
+
+        return ngx_http_goosebit_ask_error(ddi, NGX_HTTP_SERVICE_UNAVAILABLE);
+    }
+
+    return rc;
+}
+
+
+/* a poll that has to write first names the call that does, and answers, too */
+
+static ngx_int_t
+ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_str_t                 next;
+    ngx_http_goosebit_call_e  call;
+
+    ngx_str_null(&next);
+    (void) ngx_http_goosebit_pg_text(result, 0, "next", &next);
+
+    if (next.len == sizeof("register") - 1
+        && ngx_memcmp(next.data, "register", next.len) == 0)
+    {
+        call = NGX_HTTP_GOOSEBIT_CALL_REGISTER;
+
+    } else if (next.len == sizeof("start") - 1
+               && ngx_memcmp(next.data, "start", next.len) == 0)
+    {
+        call = NGX_HTTP_GOOSEBIT_CALL_START;
+
+    } else {
+        return NGX_DECLINED;
+    }
+
+    ddi->followed = 1;
+
+    if (ngx_http_goosebit_ask(ddi, call) != NGX_OK) {
+        return ngx_http_goosebit_ask_error(ddi, NGX_HTTP_SERVICE_UNAVAILABLE);
+    }
+
+    return NGX_DONE;
+}
+
+
+/* the row's own HTTP status; 0: not one row, or none that it may say */
+
+static ngx_uint_t
+ngx_http_goosebit_ask_status(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_int_t  status;
+
+    status = 0;
+
+    if (result->rows == 1) {
+        status = ngx_http_goosebit_pg_int(result, "status", 0);
+    }
+
+    switch (status) {
+
+    case NGX_HTTP_OK:
+    case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_NOT_FOUND:
+    case NGX_HTTP_GOOSEBIT_GONE:
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return status;
+
+    default:
+        ngx_log_error(NGX_LOG_ERR, ddi->request->connection->log, 0,
+                      "a goosebit_ddi function returned %ui rows, status %i: "
+                      "is the database migrated?", result->rows, status);
+        return 0;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result, ngx_uint_t status)
+{
+    int64_t                   tenant_id, device_id;
+    ngx_str_t                 tenant;
+    ngx_http_request_t       *r;
+    ngx_http_goosebit_ctx_t  *ctx;
+
+    r = ddi->request;
+    ctx = ddi->ctx;
+
+    ddi->link.tenant = ctx->tenant;
+
+    if (ngx_http_goosebit_pg_copy(result, "reason", r->pool, &ctx->reason)
+        != NGX_OK
+        || ngx_http_goosebit_pg_copy(result, "tenant", r->pool, &tenant)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (tenant.len) {
+        ctx->tenant = tenant;
+        ddi->link.tenant = tenant;
+    }
+
+    if (status != NGX_HTTP_UNAUTHORIZED
+        && ngx_http_goosebit_pg_bigint(result, 0, "tenant_id", &tenant_id)
+           == NGX_OK
+        && ngx_http_goosebit_pg_bigint(result, 0, "device_id", &device_id)
+           == NGX_OK)
+    {
+        ngx_http_goosebit_sync_seen(ddi->mcf, (int32_t) tenant_id, device_id,
+                                    &r->connection->addr_text);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ask_error(ngx_http_goosebit_ddi_t *ddi, ngx_uint_t status)
+{
+    ngx_http_goosebit_error_t  error;
+
+    ngx_memzero(&error, sizeof(ngx_http_goosebit_error_t));
+    error.status = status;
+
+    return ngx_http_goosebit_reply_error(ddi->request, &error);
+}

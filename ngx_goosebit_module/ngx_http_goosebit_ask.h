@@ -1,0 +1,35 @@
+/*
+ * ask: one call for one device request: submit -> row -> answer.
+ *
+ * While a call is under way the request has a reference of its own; what
+ * answers gives it back by ngx_http_finalize_request().
+ */
+
+#ifndef NGX_HTTP_GOOSEBIT_ASK_H
+#define NGX_HTTP_GOOSEBIT_ASK_H
+
+
+#include "ngx_http_goosebit_ddi_row.h"
+
+
+/* submits a call without a body; NGX_ERROR: out of memory */
+ngx_int_t ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_call_e call);
+
+/*
+ * The same not yet submitted, with the parameters that every call starts with;
+ * NULL: out of memory.
+ */
+ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_query(
+    ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_call_e call);
+
+/* asks SQL for 404 of the tenant and 401, then answers with them or status */
+void ngx_http_goosebit_ask_refuse(ngx_http_goosebit_ddi_t *ddi,
+    ngx_uint_t status);
+
+/* answers with status now; for ngx_http_finalize_request() */
+ngx_int_t ngx_http_goosebit_ask_error(ngx_http_goosebit_ddi_t *ddi,
+    ngx_uint_t status);
+
+
+#endif /* NGX_HTTP_GOOSEBIT_ASK_H */

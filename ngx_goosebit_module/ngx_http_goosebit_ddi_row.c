@@ -1,0 +1,310 @@
+/*
+ * ddi_row: a call's row -> the answer, for each endpoint.
+ */
+
+#include "ngx_http_goosebit_ddi_row.h"
+#include "ngx_http_goosebit_artifact.h"
+
+
+/* a text column that has to be there, and where it goes */
+typedef struct {
+    const char  *column;
+    size_t       offset;
+} ngx_http_goosebit_column_t;
+
+
+static ngx_int_t ngx_http_goosebit_ddi_row_columns(
+    ngx_http_goosebit_pg_result_t *result,
+    ngx_http_goosebit_column_t *columns, void *data);
+static ngx_int_t ngx_http_goosebit_ddi_row_file(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result, ngx_http_goosebit_file_t *file);
+static ngx_int_t ngx_http_goosebit_ddi_row_document(
+    ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_json_pt write,
+    void *data, ngx_uint_t cacheable);
+
+
+static ngx_http_goosebit_column_t  ngx_http_goosebit_deployment_columns[] = {
+    { "download", offsetof(ngx_http_goosebit_deployment_t, download) },
+    { "update", offsetof(ngx_http_goosebit_deployment_t, update) },
+    { "version", offsetof(ngx_http_goosebit_deployment_t, version) },
+    { "name", offsetof(ngx_http_goosebit_deployment_t, name) },
+    { NULL, 0 }
+};
+
+static ngx_http_goosebit_column_t  ngx_http_goosebit_file_columns[] = {
+    { "filename", offsetof(ngx_http_goosebit_file_t, filename) },
+    { "sha1", offsetof(ngx_http_goosebit_file_t, sha1) },
+    { "md5", offsetof(ngx_http_goosebit_file_t, md5) },
+    { "sha256", offsetof(ngx_http_goosebit_file_t, sha256) },
+    { NULL, 0 }
+};
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_poll_t  poll;
+
+    ngx_memzero(&poll, sizeof(ngx_http_goosebit_poll_t));
+
+    poll.link = &ddi->link;
+    poll.seconds = ngx_http_goosebit_pg_int(result, "poll_seconds", 0);
+    poll.config_data = ngx_http_goosebit_pg_bool(result, "config_data");
+    poll.action_id = ngx_http_goosebit_pg_int(result, "action_id", 0);
+    poll.installed_id = ngx_http_goosebit_pg_int(result, "installed_id", 0);
+
+    if (poll.seconds <= 0
+        || ngx_http_goosebit_pg_text(result, 0, "link", &poll.name)
+           == NGX_ERROR
+        || (poll.name.len && poll.action_id <= 0))
+    {
+        return NGX_DECLINED;
+    }
+
+    ddi->ctx->action_id = poll.action_id;
+
+    return ngx_http_goosebit_ddi_row_document(ddi,
+                                              ngx_http_goosebit_json_poll,
+                                              &poll, 1);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_config_data(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_note_t  note;
+
+    ngx_memzero(&note, sizeof(ngx_http_goosebit_note_t));
+
+    if (ngx_http_goosebit_pg_text(result, 0, "message", &note.message)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_goosebit_ddi_row_document(ddi,
+                                              ngx_http_goosebit_json_success,
+                                              &note, 0);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_deployment(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_deployment_t  deployment;
+
+    ngx_memzero(&deployment, sizeof(ngx_http_goosebit_deployment_t));
+
+    deployment.action_id = ddi->id;
+
+    if (ngx_http_goosebit_ddi_row_columns(result,
+                                          ngx_http_goosebit_deployment_columns,
+                                          &deployment)
+        != NGX_OK
+        || ngx_http_goosebit_ddi_row_file(ddi, result, &deployment.file)
+           != NGX_OK
+        || ngx_http_goosebit_pg_text(result, 0, "maintenance_window",
+                                     &deployment.window)
+           == NGX_ERROR)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (ddi->history) {
+        if (ngx_http_goosebit_pg_text(result, 0, "action_status",
+                                      &deployment.status)
+            != NGX_OK
+            || ngx_http_goosebit_pg_texts(result, 0, "history",
+                                          ddi->request->pool,
+                                          &deployment.history)
+               == NGX_ERROR)
+        {
+            return NGX_DECLINED;
+        }
+
+        if (deployment.history == NULL) {
+            deployment.history = ngx_array_create(ddi->request->pool, 1,
+                                                  sizeof(ngx_str_t));
+            if (deployment.history == NULL) {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return ngx_http_goosebit_ddi_row_document(
+               ddi, ngx_http_goosebit_json_deployment, &deployment, 0);
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_ddi_row_columns(ngx_http_goosebit_pg_result_t *result,
+    ngx_http_goosebit_column_t *columns, void *data)
+{
+    ngx_str_t  *value;
+
+    for ( /* void */ ; columns->column; columns++) {
+        value = (ngx_str_t *) ((u_char *) data + columns->offset);
+
+        if (ngx_http_goosebit_pg_text(result, 0, columns->column, value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_ddi_row_file(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result, ngx_http_goosebit_file_t *file)
+{
+    file->link = &ddi->link;
+
+    /* "artifact" is asked for a software by its id, and does not repeat it */
+
+    file->software_id = ngx_http_goosebit_pg_int(result, "software_id",
+                                                 ddi->id);
+
+    if (ngx_http_goosebit_ddi_row_columns(result,
+                                          ngx_http_goosebit_file_columns, file)
+        != NGX_OK
+        || ngx_http_goosebit_pg_bigint(result, 0, "size", &file->size)
+           != NGX_OK
+        || ngx_http_goosebit_pg_text(result, 0, "uri", &file->uri)
+           == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    ddi->ctx->software_id = file->software_id;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_cancel(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_note_t  note;
+
+    ngx_memzero(&note, sizeof(ngx_http_goosebit_note_t));
+
+    note.id = ngx_http_goosebit_pg_int(result, "stop_id", 0);
+
+    if (note.id <= 0) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_goosebit_ddi_row_document(ddi,
+                                              ngx_http_goosebit_json_cancel,
+                                              &note, 0);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_feedback(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_note_t  note;
+
+    ngx_memzero(&note, sizeof(ngx_http_goosebit_note_t));
+
+    note.id = ddi->id;
+
+    return ngx_http_goosebit_ddi_row_document(ddi,
+                                              ngx_http_goosebit_json_id,
+                                              &note, 0);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_artifacts(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_file_t  file;
+
+    ngx_memzero(&file, sizeof(ngx_http_goosebit_file_t));
+
+    if (ngx_http_goosebit_ddi_row_file(ddi, result, &file) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_goosebit_ddi_row_document(ddi,
+                                              ngx_http_goosebit_json_files,
+                                              &file, 0);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_artifact(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    return ngx_http_goosebit_artifact(ddi->request, ddi->mcf, result);
+}
+
+
+/* the line that md5sum(1) prints and reads */
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_md5sum(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    u_char                     *p;
+    ngx_http_goosebit_file_t    file;
+    ngx_http_goosebit_reply_t   reply;
+
+    static ngx_str_t  type = ngx_string("text/plain");
+
+    ngx_memzero(&file, sizeof(ngx_http_goosebit_file_t));
+
+    if (ngx_http_goosebit_ddi_row_file(ddi, result, &file) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&reply, sizeof(ngx_http_goosebit_reply_t));
+
+    reply.body.len = file.md5.len + file.filename.len + sizeof("  \n") - 1;
+    reply.body.data = ngx_pnalloc(ddi->request->pool, reply.body.len);
+    if (reply.body.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(reply.body.data, file.md5.data, file.md5.len);
+    *p++ = ' ';
+    *p++ = ' ';
+    p = ngx_cpymem(p, file.filename.data, file.filename.len);
+    *p = '\n';
+
+    reply.status = NGX_HTTP_OK;
+    reply.type = &type;
+
+    return ngx_http_goosebit_reply(ddi->request, &reply);
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_ddi_row_document(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_json_pt write, void *data, ngx_uint_t cacheable)
+{
+    ngx_http_goosebit_reply_t  reply;
+
+    ngx_memzero(&reply, sizeof(ngx_http_goosebit_reply_t));
+
+    if (ngx_http_goosebit_json(ddi->request->pool, write, data, &reply.body)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    reply.status = NGX_HTTP_OK;
+    reply.type = ddi->type;
+    reply.cacheable = cacheable ? 1 : 0;
+
+    return ngx_http_goosebit_reply(ddi->request, &reply);
+}

@@ -1,0 +1,67 @@
+/*
+ * ddi_row: a call's row -> the answer, for each endpoint.
+ */
+
+#ifndef NGX_HTTP_GOOSEBIT_DDI_ROW_H
+#define NGX_HTTP_GOOSEBIT_DDI_ROW_H
+
+
+#include "ngx_http_goosebit.h"
+#include "ngx_http_goosebit_auth.h"
+#include "ngx_http_goosebit_ddi_json.h"
+#include "ngx_http_goosebit_pg.h"
+#include "ngx_http_goosebit_reply.h"
+
+
+typedef struct ngx_http_goosebit_ddi_s  ngx_http_goosebit_ddi_t;
+
+
+/*
+ * Takes the row of a call that answered 200 (SQL's status), sends the answer
+ * and returns what ngx_http_finalize_request() takes.  NGX_DECLINED: the row
+ * is not what it should be, and nothing was sent.
+ */
+typedef ngx_int_t (*ngx_http_goosebit_ddi_row_pt)(
+    ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_pg_result_t *result);
+
+
+/* one device request on its way from handler to answer; in r->pool */
+struct ngx_http_goosebit_ddi_s {
+    ngx_http_request_t              *request;
+    ngx_http_goosebit_ctx_t         *ctx;
+    ngx_http_goosebit_main_conf_t   *mcf;
+    ngx_http_goosebit_ddi_row_pt     row;       /* of its endpoint */
+    off_t                            max_body;
+
+    ngx_http_goosebit_auth_t         auth;
+    ngx_str_t                       *type;      /* of the answer */
+    ngx_int_t                        id;        /* in the path; NO_ID */
+    ngx_int_t                        history;
+
+    ngx_http_goosebit_link_t         link;
+    ngx_uint_t                       refusal;   /* status, unless SQL says
+                                                   what comes before */
+
+    unsigned                         followed:1;    /* what poll named next */
+};
+
+
+ngx_int_t ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_config_data(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_deployment(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_cancel(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_feedback(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_artifacts(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_artifact(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_md5sum(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+
+
+#endif /* NGX_HTTP_GOOSEBIT_DDI_ROW_H */

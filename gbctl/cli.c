@@ -2,6 +2,7 @@
  * From argv to a handler: global options, noun, verb, its options.
  */
 
+#include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -63,6 +64,13 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
     cli_t   cli;
 
     setlocale(LC_ALL, "");
+
+    /* all text is UTF-8, whatever a bare environment says */
+
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) {
+        setlocale(LC_CTYPE, "C.UTF-8");
+    }
+
     setlocale(LC_NUMERIC, "C");
 
     memset(&cli, 0, sizeof(cli_t));

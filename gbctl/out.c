@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <libsmartcols.h>
 
 #include "db.h"
 #include "out.h"
@@ -28,16 +25,9 @@ static bool out_row(PGresult *res, void *data);
 static bool out_csv_row(const PGresult *res, int row);
 static void out_csv_field(const char *value, const char *end);
 static bool out_json_list(cli_t *cli, const PGresult *res);
-static bool out_table(cli_t *cli, const out_list_t *spec,
-    const PGresult *res);
-static bool out_table_fill(cli_t *cli, struct libscols_table *tb,
-    const PGresult *res, const int *fields, const out_kind_e *kinds, int n);
-static struct libscols_table *out_table_new(const cli_t *cli);
 static const out_column_t *out_column(const out_list_t *spec,
     const char *name);
-static const char *out_heading(const out_column_t *column, const char *name,
-    char *buf, size_t size, bool table);
-static bool out_nomem(cli_t *cli);
+static const char *out_label(const char *name, char *buf, size_t size);
 
 
 bool
@@ -244,153 +234,11 @@ out_json_list(cli_t *cli, const PGresult *res)
 }
 
 
-static bool
-out_table(cli_t *cli, const out_list_t *spec, const PGresult *res)
-{
-    int                     i, n, field, *fields;
-    char                    heading[64];
-    bool                    ok;
-    out_kind_e             *kinds;
-    const out_column_t     *column;
-    struct libscols_table  *tb;
-    struct libscols_column *cl;
-
-    if (PQntuples(res) == 0) {
-        cli_note(cli, "%s", spec && spec->empty ? spec->empty : "nothing");
-        return true;
-    }
-
-    tb = out_table_new(cli);
-    fields = calloc((size_t) PQnfields(res) + 1, sizeof(int));
-    kinds = calloc((size_t) PQnfields(res) + 1, sizeof(out_kind_e));
-    ok = tb != NULL && fields != NULL && kinds != NULL;
-    n = 0;
-
-    for (i = 0; ok && n < PQnfields(res); i++) {
-
-        if (spec != NULL && spec->columns != NULL) {
-            column = &spec->columns[i];
-
-            if (column->name == NULL) {
-                break;
-            }
-
-            field = PQfnumber(res, column->name);
-
-            if (field < 0 || (column->wide && cli->format != CLI_WIDE)) {
-                continue;
-            }
-
-        } else {
-            column = NULL;
-            field = i;
-
-            if (i >= PQnfields(res)) {
-                break;
-            }
-        }
-
-        fields[n] = field;
-        kinds[n] = column ? column->kind : OUT_AUTO;
-
-        cl = scols_table_new_column(tb,
-                 out_heading(column, PQfname(res, field), heading,
-                             sizeof(heading), true), 0,
-                 out_is_number(res, field) ? SCOLS_FL_RIGHT
-                 : n > 0 && kinds[n] == OUT_AUTO ? SCOLS_FL_TRUNC : 0);
-        ok = cl != NULL;
-        n++;
-    }
-
-    ok = ok && out_table_fill(cli, tb, res, fields, kinds, n);
-
-    if (ok) {
-        scols_print_table(tb);
-    }
-
-    scols_unref_table(tb);
-    free(fields);
-    free(kinds);
-
-    return ok || out_nomem(cli);
-}
-
-
-static bool
-out_table_fill(cli_t *cli, struct libscols_table *tb, const PGresult *res,
-    const int *fields, const out_kind_e *kinds, int n)
-{
-    int                    i, row;
-    char                  *text;
-    const char            *color;
-    struct libscols_line  *ln;
-
-    for (row = 0; row < PQntuples(res); row++) {
-        ln = scols_table_new_line(tb, NULL);
-
-        if (ln == NULL) {
-            return false;
-        }
-
-        for (i = 0; i < n; i++) {
-            text = out_cell(res, row, fields[i], kinds[i]);
-
-            if (text == NULL) {
-                return false;
-            }
-
-            color = kinds[i] == OUT_STATE ? out_state_color(cli, text) : "";
-
-            if (color[0] != '\0') {
-                scols_cell_set_color(scols_line_get_cell(ln, (size_t) i),
-                                     color);
-            }
-
-            /* takes the text */
-
-            if (scols_line_refer_data(ln, (size_t) i, text) != 0) {
-                free(text);
-                return false;
-            }
-        }
-    }
-
-    return true;
-}
-
-
-static struct libscols_table *
-out_table_new(const cli_t *cli)
-{
-    struct libscols_table  *tb;
-
-    scols_init_debug(0);
-
-    tb = scols_new_table();
-
-    if (tb == NULL) {
-        return NULL;
-    }
-
-    scols_table_set_stream(tb, stdout);
-    scols_table_set_column_separator(tb, "  ");
-    scols_table_enable_colors(tb, cli->color);
-
-    /* off a terminal nothing is cut */
-
-    if (cli->format == CLI_WIDE || !isatty(STDOUT_FILENO)) {
-        scols_table_set_termforce(tb, SCOLS_TERMFORCE_NEVER);
-    }
-
-    return tb;
-}
-
-
 bool
 out_show(cli_t *cli, const out_list_t *spec, const PGresult *res)
 {
     int                  i, width, len;
-    char                *text, heading[64];
+    char                *text, label[64];
     json_t              *json;
     out_kind_e           kind;
     const char          *color;
@@ -420,9 +268,7 @@ out_show(cli_t *cli, const out_list_t *spec, const PGresult *res)
     width = 0;
 
     for (i = 0; i < PQnfields(res); i++) {
-        len = (int) strlen(out_heading(out_column(spec, PQfname(res, i)),
-                                       PQfname(res, i), heading,
-                                       sizeof(heading), false));
+        len = (int) strlen(PQfname(res, i));
         width = len > width ? len : width;
     }
 
@@ -438,8 +284,7 @@ out_show(cli_t *cli, const out_list_t *spec, const PGresult *res)
         color = kind == OUT_STATE ? out_state_color(cli, text) : "";
 
         printf("%-*s  %s%s%s\n", width,
-               out_heading(column, PQfname(res, i), heading,
-                           sizeof(heading), false),
+               out_label(PQfname(res, i), label, sizeof(label)),
                color, text, color[0] ? out_reset(cli) : "");
         free(text);
     }
@@ -465,26 +310,18 @@ out_column(const out_list_t *spec, const char *name)
 }
 
 
-/* HW MODEL above a column, hw model before a line */
+/* "hw model" for hw_model */
 
 static const char *
-out_heading(const out_column_t *column, const char *name, char *buf,
-    size_t size, bool table)
+out_label(const char *name, char *buf, size_t size)
 {
     char  *p;
-
-    if (table && column != NULL && column->heading != NULL) {
-        return column->heading;
-    }
 
     snprintf(buf, size, "%s", name);
 
     for (p = buf; *p != '\0'; p++) {
         if (*p == '_') {
             *p = ' ';
-
-        } else if (table && *p >= 'a' && *p <= 'z') {
-            *p = (char) (*p - 'a' + 'A');
         }
     }
 
@@ -505,7 +342,7 @@ out_finish(cli_t *cli)
 }
 
 
-static bool
+bool
 out_nomem(cli_t *cli)
 {
     return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");

@@ -21,6 +21,12 @@ char *out_cell(const PGresult *res, int row, int column, out_kind_e kind);
 /* the cell as machines read it (csv, name): RFC 3339 times, "" for NULL */
 char *out_plain(const PGresult *res, int row, int column);
 
+/* out_list() for -o table and -o wide */
+bool out_table(cli_t *cli, const out_list_t *spec, const PGresult *res);
+
+/* reports that memory ran out; false */
+bool out_nomem(cli_t *cli);
+
 /* numbers stand at the right of a table's column */
 bool out_is_number(const PGresult *res, int column);
 

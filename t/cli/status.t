@@ -103,6 +103,15 @@ unlike($r->{out}, qr/\e/, 'no colours off a terminal');
 
 $r = $s->gbctl({ pty => 80 }, 'status');
 like($r->{out}, qr/\e\[31merror 1\e\[0m/, 'colours on a terminal');
+for my $width (76, 50, 30) {
+    my ($table) = $s->gbctl({ pty => $width }, 'status', '--no-color')->{out}
+        =~ /^(ID .*)/ms;
+    my @too_wide = grep { length > $width && !/^no room/ }
+        split /\n/, $table;
+    is_deeply(\@too_wide, [], "a table fits $width columns");
+}
+like($s->gbctl({ pty => 50 }, 'status')->{out},
+    qr/^no room for .*: try -o wide$/m, 'and says what it left out');
 unlike($s->gbctl({ pty => 80 }, 'status', '--no-color')->{out},
     qr/\e\[3/, '--no-color');
 unlike($s->gbctl({ pty => 80, env => { NO_COLOR => 1 } }, 'status')->{out},

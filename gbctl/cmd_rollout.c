@@ -1,0 +1,428 @@
+/*
+ * gbctl rollout: what a feed's devices are to run.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "cmd.h"
+#include "cmd_rollout.h"
+#include "db.h"
+#include "out.h"
+
+
+#define ROLLOUT_DURATION_MAX  (365 * 86400L)
+
+
+static bool rollout_abort(cli_t *cli);
+static bool rollout_create(cli_t *cli);
+static bool rollout_create_options(cli_t *cli, json_t *options);
+static bool rollout_created(cli_t *cli, const PGresult *res);
+static bool rollout_delete(cli_t *cli);
+static bool rollout_duration(const char *s, long *seconds);
+static bool rollout_devices(cli_t *cli);
+static bool rollout_explain(cli_t *cli);
+static bool rollout_list(cli_t *cli);
+static bool rollout_pause(cli_t *cli);
+static bool rollout_resume(cli_t *cli);
+static bool rollout_retry(cli_t *cli);
+static bool rollout_show(cli_t *cli);
+static bool rollout_set_paused(cli_t *cli, const char *paused);
+
+
+static const cli_option_t  rollout_create_opts[] = {
+    { "abort-at", 0, "P%", "abort at this share of failures", CLI_LATER },
+    { "abort-min", 0, "N", "but not before N devices", CLI_LATER },
+    { "advance-at", 0, "P%", "share of successes that ends a stage",
+      CLI_LATER },
+    { "allow-downgrade", 0, NULL, "older versions than the installed, too",
+      0 },
+    { "confirm", 0, NULL, "each device waits to be confirmed", CLI_LATER },
+    { "deadline", 0, "TIME", "a silent action ends after it (24h)", 0 },
+    { "feed", 0, "F", "whose devices (default)", 0 },
+    { "filter", 0, "EXPR", "only devices that match", CLI_LATER },
+    { "max-concurrent", 0, "N", "actions open at a time", 0 },
+    { "name", 0, "N", "for those who read the list", 0 },
+    { "paused", 0, NULL, "starts nothing before it is resumed", 0 },
+    { "retries", 0, "N", "tries again after errors", CLI_LATER },
+    { "soak", 0, "TIME", "how long a stage waits at least", CLI_LATER },
+    { "software", 0, "S", "id, version or name:version", 0 },
+    { "stages", 0, "P%,...", "shares of the devices, in turn", CLI_LATER },
+    { "start", 0, "TIME", "counts from then on", CLI_LATER },
+    { "type", 0, "TYPE", "forced, soft or downloadonly (forced)", 0 },
+    { "window", 0, "W", "when devices may start", CLI_LATER },
+    { NULL, 0, NULL, NULL, 0 }
+};
+
+static const cli_option_t  rollout_devices_opts[] = {
+    { "state", 0, "S", "waiting, running, success, failure, rejected or"
+      " canceled", 0 },
+    { NULL, 0, NULL, NULL, 0 }
+};
+
+static const cli_verb_t  cmd_rollout_verbs[] = {
+
+    { "abort", "ID", "end it for good and cancel its open actions", NULL,
+      rollout_abort, 1, 1, CLI_DRY },
+
+    { "create", "--software S", "a new one decides for its feed",
+      rollout_create_opts, rollout_create, 0, 0, CLI_DRY },
+
+    { "delete", "ID", "forget one that has nothing open", NULL,
+      rollout_delete, 1, 1, CLI_DRY },
+
+    { "devices", "ID", "its devices, and what came of each",
+      rollout_devices_opts, rollout_devices, 1, 1, 0 },
+
+    { "explain", "ID", "why is it stuck: devices not done, by reason", NULL,
+      rollout_explain, 1, 1, 0 },
+
+    { "list", "", "all rollouts, newest first", NULL, rollout_list, 0, 0, 0 },
+
+    { "pause", "ID", "start nothing new; what is open goes on", NULL,
+      rollout_pause, 1, 1, CLI_DRY },
+
+    { "resume", "ID", "go on after a pause", NULL, rollout_resume, 1, 1,
+      CLI_DRY },
+
+    { "retry", "ID", "offer it once more to devices it failed on", NULL,
+      rollout_retry, 1, 1, CLI_DRY },
+
+    { "show", "ID", "all about one", NULL, rollout_show, 1, 1, 0 },
+
+    { "watch", "ID", "follow it until it is finished, paused or aborted",
+      NULL, rollout_watch, 1, 1, CLI_STOPS },
+
+    { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
+};
+
+const cli_noun_t  cmd_rollout = {
+    "rollout", "what a feed's devices are to run", cmd_rollout_verbs
+};
+
+
+static const out_column_t  rollout_columns[] = {
+    { "id", NULL, OUT_AUTO, false },
+    { "name", NULL, OUT_AUTO, false },
+    { "feed", NULL, OUT_AUTO, false },
+    { "software", NULL, OUT_AUTO, false },
+    { "state", NULL, OUT_STATE, false },
+    { "targeted", NULL, OUT_AUTO, false },
+    { "waiting", NULL, OUT_AUTO, false },
+    { "running", NULL, OUT_AUTO, false },
+    { "success", NULL, OUT_AUTO, false },
+    { "failure", NULL, OUT_AUTO, false },
+    { "rejected", NULL, OUT_AUTO, true },
+    { "canceled", NULL, OUT_AUTO, true },
+    { "created", NULL, OUT_AUTO, false },
+    { "why", NULL, OUT_AUTO, false },
+    { "deadline", NULL, OUT_DURATION, true },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_list_t  rollout_spec = { "no rollouts", "id",
+                                          rollout_columns };
+
+static const out_column_t  rollout_device_columns[] = {
+    { "id", "DEVICE", OUT_AUTO, false },
+    { "state", NULL, OUT_STATE, false },
+    { "action_id", "ACTION", OUT_AUTO, false },
+    { "progress", NULL, OUT_PERCENT, false },
+    { "result", NULL, OUT_AUTO, false },
+    { "sw_version", NULL, OUT_AUTO, false },
+    { "last_seen", NULL, OUT_AUTO, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_list_t  rollout_device_spec = { "no devices", "id",
+                                                 rollout_device_columns };
+
+
+static bool
+rollout_list(cli_t *cli)
+{
+    return out_query(cli, &rollout_spec,
+                     "SELECT * FROM goosebit_admin.rollout_list($1)", 1,
+                     cli->tenant);
+}
+
+
+static bool
+rollout_show(cli_t *cli)
+{
+    bool       ok;
+    PGresult  *res;
+
+    res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_show($1, $2)",
+                  2, cli->tenant, cli->argv[0]);
+    if (res == NULL) {
+        return false;
+    }
+
+    ok = out_show(cli, &rollout_spec, res);
+
+    PQclear(res);
+
+    return ok;
+}
+
+
+static bool
+rollout_devices(cli_t *cli)
+{
+    if (!cli_opt_word(cli, "state",
+                      "waiting|running|success|failure|rejected|canceled"))
+    {
+        return false;
+    }
+
+    return out_query(cli, &rollout_device_spec,
+                     "SELECT * FROM goosebit_admin.rollout_devices($1, $2,"
+                     " $3)", 3, cli->tenant, cli->argv[0],
+                     cli_opt(cli, "state"));
+}
+
+
+static bool
+rollout_explain(cli_t *cli)
+{
+    char  max_updates[16];
+
+    static const out_list_t  spec = { "every device is done", "reason",
+                                      NULL };
+
+    if (!cli_config(cli, 0)) {
+        return false;
+    }
+
+    snprintf(max_updates, sizeof(max_updates), "%d",
+             cli->config->max_concurrent_updates);
+
+    return out_query(cli, &spec,
+                     "SELECT * FROM goosebit_admin.rollout_explain($1, $2,"
+                     " $3)", 3, cli->tenant, cli->argv[0], max_updates);
+}
+
+
+/*
+ * Prints the id alone, for scripts; with --dry-run the devices that would
+ * get it.
+ */
+
+static bool
+rollout_create(cli_t *cli)
+{
+    bool       ok;
+    char      *text;
+    json_t    *options;
+    PGresult  *res;
+
+    if (!cli_has(cli, "software")) {
+        return cli_usage(cli, "--software is missing");
+    }
+
+    options = json_object();
+
+    if (!rollout_create_options(cli, options)) {
+        json_decref(options);
+        return false;
+    }
+
+    text = json_dumps(options, JSON_COMPACT);
+    json_decref(options);
+
+    if (text == NULL) {
+        return cli_usage(cli, "an option is not valid UTF-8");
+    }
+
+    res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_create($1, $2,"
+                  " $3)", 3, cli->tenant, cli_opt(cli, "software"), text);
+    free(text);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    ok = rollout_created(cli, res);
+
+    PQclear(res);
+
+    return ok;
+}
+
+
+static bool
+rollout_created(cli_t *cli, const PGresult *res)
+{
+    const char  *id;
+
+    id = db_value(res, 0, "id");
+
+    if (cli->dry_run) {
+        return out_query(cli, &rollout_device_spec,
+                         "SELECT * FROM goosebit_admin.rollout_devices($1,"
+                         " $2, 'waiting')", 2, cli->tenant, id);
+    }
+
+    if (cli->format == CLI_TABLE || cli->format == CLI_WIDE) {
+        printf("%s\n", id);
+        return true;
+    }
+
+    return out_show(cli, NULL, res);
+}
+
+
+static bool
+rollout_create_options(cli_t *cli, json_t *options)
+{
+    long         n, seconds;
+    size_t       i;
+    const char  *value;
+
+    static const char *const  texts[] = { "feed", "name", "type", NULL };
+
+    if (!cli_opt_word(cli, "type", "forced|soft|downloadonly")) {
+        return false;
+    }
+
+    for (i = 0; texts[i] != NULL; i++) {
+        value = cli_opt(cli, texts[i]);
+
+        if (value != NULL
+            && json_object_set_new(options, texts[i], json_string(value))
+               != 0)
+        {
+            return cli_usage(cli, "--%s: not valid UTF-8", texts[i]);
+        }
+    }
+
+    n = 0;
+
+    if (!cli_opt_int(cli, "max-concurrent", 1, 1000000, &n)) {
+        return false;
+    }
+
+    if (n > 0) {
+        json_object_set_new(options, "max_concurrent", json_integer(n));
+    }
+
+    value = cli_opt(cli, "deadline");
+
+    if (value != NULL) {
+        if (!rollout_duration(value, &seconds)) {
+            return cli_usage(cli, "--deadline: \"%s\" is no duration such as"
+                             " 90s, 30m, 2h or 7d", value);
+        }
+
+        json_object_set_new(options, "deadline", json_integer(seconds));
+    }
+
+    json_object_set_new(options, "allow_downgrade",
+                        json_boolean(cli_has(cli, "allow-downgrade")));
+    json_object_set_new(options, "paused",
+                        json_boolean(cli_has(cli, "paused")));
+
+    return true;
+}
+
+
+/* "90s", "2h", "1h30m": a second to a year */
+
+static bool
+rollout_duration(const char *s, long *seconds)
+{
+    long         n, unit;
+    char        *end;
+    const char  *letter;
+
+    static const char  letters[] = "smhd";
+    static const long  units[] = { 1, 60, 3600, 86400 };
+
+    *seconds = 0;
+
+    while (*s >= '0' && *s <= '9') {
+        n = strtol(s, &end, 10);
+        letter = *end ? strchr(letters, *end) : NULL;
+
+        if (letter == NULL) {
+            return false;
+        }
+
+        unit = units[letter - letters];
+
+        if (n > ROLLOUT_DURATION_MAX / unit) {
+            return false;
+        }
+
+        *seconds += n * unit;
+        s = end + 1;
+    }
+
+    return *s == '\0' && *seconds > 0 && *seconds <= ROLLOUT_DURATION_MAX;
+}
+
+
+static bool
+rollout_pause(cli_t *cli)
+{
+    return rollout_set_paused(cli, "true");
+}
+
+
+static bool
+rollout_resume(cli_t *cli)
+{
+    return rollout_set_paused(cli, "false");
+}
+
+
+static bool
+rollout_set_paused(cli_t *cli, const char *paused)
+{
+    static const out_column_t  columns[] = {
+        { "id", NULL, OUT_AUTO, false },
+        { "state", NULL, OUT_STATE, false },
+        { NULL, NULL, OUT_AUTO, false }
+    };
+
+    static const out_list_t  spec = { "no rollouts", "id", columns };
+
+    return out_query(cli, &spec,
+                     "SELECT * FROM goosebit_admin.rollout_pause($1, $2,"
+                     " $3)", 3, cli->tenant, cli->argv[0], paused);
+}
+
+
+static bool
+rollout_abort(cli_t *cli)
+{
+    static const out_list_t  spec = { "no open actions", "id",
+                                      rollout_device_columns };
+
+    return out_query(cli, &spec,
+                     "SELECT * FROM goosebit_admin.rollout_abort($1, $2)", 2,
+                     cli->tenant, cli->argv[0]);
+}
+
+
+static bool
+rollout_retry(cli_t *cli)
+{
+    return out_query(cli, &rollout_device_spec,
+                     "SELECT * FROM goosebit_admin.rollout_retry($1, $2)", 2,
+                     cli->tenant, cli->argv[0]);
+}
+
+
+static bool
+rollout_delete(cli_t *cli)
+{
+    static const out_list_t  spec = { "nothing", "id", NULL };
+
+    return out_query(cli, &spec,
+                     "SELECT * FROM goosebit_admin.rollout_delete($1, $2)",
+                     2, cli->tenant, cli->argv[0]);
+}

@@ -1,0 +1,329 @@
+/*
+ * gbctl software add.
+ *
+ * Files are parsed and staged first, so that nothing is locked while bytes
+ * are copied.  Then one transaction registers all, publishes the staged files
+ * under the store's lock and commits: whoever sees the software finds its
+ * file.  What fails on the way leaves neither.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include <gb_store.h>
+
+#include "cmd_software.h"
+#include "db.h"
+#include "out.h"
+
+
+typedef struct {
+    const char        *source;      /* path or URL, as given */
+    char              *filename;    /* as stored and offered; owned */
+    json_t            *image;       /* what software_add() in SQL takes */
+    gb_store_stage_t  *stage;       /* NULL: remote, or published */
+    gb_hash_sums_t     sums;
+    int                created;     /* published, and was not there before */
+} software_item_t;
+
+
+static bool software_add_prepare(cli_t *cli, software_item_t *item,
+    bool remote);
+static bool software_add_read(cli_t *cli, software_item_t *item, int fd,
+    bool remote);
+static bool software_add_hash(cli_t *cli, software_item_t *item, int fd,
+    bool remote);
+static char *software_add_filename(cli_t *cli, const char *source,
+    bool remote);
+static json_t *software_add_json(cli_t *cli, const gb_image_t *image,
+    const software_item_t *item, bool remote);
+static bool software_add_all(cli_t *cli, software_item_t *items, size_t n);
+static bool software_add_one(cli_t *cli, software_item_t *item,
+    PGresult *made);
+static void software_add_undo(cli_t *cli, software_item_t *items, size_t n);
+
+
+bool
+software_add(cli_t *cli)
+{
+    bool              ok, remote;
+    size_t            i, n;
+    software_item_t  *items;
+
+    remote = cli_has(cli, "url");
+    n = remote ? 1 : (size_t) cli->argc;
+
+    if (remote == (cli->argc > 0)) {
+        return cli_usage(cli, remote ? "either files or --url, not both"
+                                     : "names no file and no --url");
+    }
+
+    if (n > 1 && (cli_has(cli, "name") || cli_has(cli, "sha256"))) {
+        return cli_usage(cli, "--name and --sha256 go with one file only");
+    }
+
+    if (!cli_config(cli, 0) || !db_connect(cli, DB_THIS_SCHEMA)) {
+        return false;
+    }
+
+    if (cli->config->storage.backend == GB_CONFIG_S3 && !remote) {
+        return cli_fail(cli, CLI_FAILED, "not_supported", NULL,
+                        "storage.backend s3: not yet supported");
+    }
+
+    items = calloc(n, sizeof(software_item_t));
+    ok = items != NULL;
+
+    for (i = 0; ok && i < n; i++) {
+        items[i].source = remote ? cli_opt(cli, "url") : cli->argv[i];
+        ok = software_add_prepare(cli, &items[i], remote);
+    }
+
+    ok = ok && software_add_all(cli, items, n);
+
+    for (i = 0; items != NULL && i < n; i++) {
+        gb_store_discard(items[i].stage);
+        json_decref(items[i].image);
+        free(items[i].filename);
+    }
+
+    free(items);
+
+    return ok;
+}
+
+
+static bool
+software_add_prepare(cli_t *cli, software_item_t *item, bool remote)
+{
+    int   fd;
+    bool  ok;
+
+    item->filename = software_add_filename(cli, item->source, remote);
+    if (item->filename == NULL) {
+        return false;
+    }
+
+    fd = remote ? software_fetch(cli, item->source)
+                : software_open(cli, item->source);
+    if (fd < 0) {
+        return false;
+    }
+
+    ok = software_add_read(cli, item, fd, remote);
+
+    close(fd);
+
+    return ok;
+}
+
+
+static bool
+software_add_read(cli_t *cli, software_item_t *item, int fd, bool remote)
+{
+    bool         ok;
+    const char  *want;
+    gb_image_t  *image;
+
+    image = software_parse(cli, fd, remote ? item->filename : item->source);
+    if (image == NULL) {
+        return false;
+    }
+
+    ok = software_add_hash(cli, item, fd, remote);
+    want = cli_opt(cli, "sha256");
+
+    if (ok && want != NULL && strcasecmp(want, item->sums.sha256) != 0) {
+        ok = cli_fail(cli, CLI_FAILED, "invalid", NULL,
+                      "%s: SHA-256 is %s, not what --sha256 says",
+                      item->filename, item->sums.sha256);
+    }
+
+    if (ok) {
+        item->image = software_add_json(cli, image, item, remote);
+        ok = item->image != NULL
+             || cli_fail(cli, CLI_FAILED, "invalid", NULL,
+                         "%s: can't be told in UTF-8", item->filename);
+    }
+
+    gb_image_free(image);
+
+    return ok;
+}
+
+
+static bool
+software_add_hash(cli_t *cli, software_item_t *item, int fd, bool remote)
+{
+    bool             ok;
+    gb_error_t       err;
+    out_progress_t  *bar;
+
+    bar = software_bar(cli, item->filename, fd);
+
+    if (remote) {
+        ok = gb_hash_fd(fd, item->filename, software_progress, bar,
+                        &item->sums, &err) == GB_OK;
+    } else {
+        item->stage = gb_store_stage(cli->config->artifacts_dir, fd,
+                                     item->filename, software_progress, bar,
+                                     &item->sums, &err);
+        ok = item->stage != NULL;
+    }
+
+    out_progress_end(bar);
+
+    return ok || cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s",
+                          err.message);
+}
+
+
+static char *
+software_add_filename(cli_t *cli, const char *source, bool remote)
+{
+    char        *filename;
+    const char  *base, *wrong;
+
+    base = strrchr(source, '/');
+    filename = remote ? software_url_filename(source)
+                      : strdup(base != NULL ? base + 1 : source);
+
+    wrong = filename ? gb_store_filename_check(filename) : "is empty";
+
+    if (wrong == NULL) {
+        return filename;
+    }
+
+    cli_fail(cli, CLI_FAILED, "invalid", NULL, "file name \"%s\" %s",
+             filename ? filename : "", wrong);
+    free(filename);
+
+    return NULL;
+}
+
+
+static json_t *
+software_add_json(cli_t *cli, const gb_image_t *image,
+    const software_item_t *item, bool remote)
+{
+    const char  *name;
+
+    name = cli_opt(cli, "name");
+    name = name ? name : image->name ? image->name : item->filename;
+
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s*, s:s*,"
+                     " s:s*, s:O, s:o}",
+                     "name", name,
+                     "version", image->version,
+                     "format", gb_image_format_name(image->format),
+                     "filename", item->filename,
+                     "size", (json_int_t) item->sums.size,
+                     "sha256", item->sums.sha256,
+                     "sha1", item->sums.sha1,
+                     "md5", item->sums.md5,
+                     "uri", remote ? item->source : NULL,
+                     "min_version", cli_opt(cli, "min-version"),
+                     "note", cli_opt(cli, "note"),
+                     "facts", image->facts,
+                     "hardware", software_hardware(image));
+}
+
+
+static bool
+software_add_all(cli_t *cli, software_item_t *items, size_t n)
+{
+    bool       ok;
+    size_t     i;
+    PGresult  *made;
+
+    static const out_list_t  spec = { "nothing", "id", NULL };
+
+    made = out_make("id:int version format name hardware:json sha256");
+
+    ok = made != NULL && db_begin(cli);
+
+    for (i = 0; ok && i < n; i++) {
+        ok = software_add_one(cli, &items[i], made);
+    }
+
+    ok = ok && db_commit(cli);
+
+    if (ok) {
+        ok = out_list(cli, &spec, made);
+
+    } else {
+        software_add_undo(cli, items, n);
+    }
+
+    PQclear(made);
+
+    return ok;
+}
+
+
+static bool
+software_add_one(cli_t *cli, software_item_t *item, PGresult *made)
+{
+    bool               ok;
+    char              *text;
+    PGresult          *res;
+    gb_error_t         err;
+    gb_store_stage_t  *stage;
+
+    text = json_dumps(item->image, JSON_COMPACT);
+    res = db_call(cli, "SELECT * FROM goosebit_admin.software_add($1, $2)",
+                  2, cli->tenant, text);
+    free(text);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    ok = out_make_row(made, db_value(res, 0, "id"),
+                      db_value(res, 0, "version"),
+                      db_value(res, 0, "format"), db_value(res, 0, "name"),
+                      db_value(res, 0, "hardware"), item->sums.sha256);
+
+    PQclear(res);
+
+    if (ok && item->stage != NULL && !cli->dry_run) {
+        stage = item->stage;
+        item->stage = NULL;
+
+        ok = gb_store_publish(stage, &item->created, &err) == GB_OK
+             || cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s",
+                         err.message);
+    }
+
+    return ok;
+}
+
+
+/*
+ * The transaction failed: files published in it go again, unless somebody
+ * else's software is made of them.  Where the database is gone too they stay,
+ * whole and known to nobody.
+ */
+
+static void
+software_add_undo(cli_t *cli, software_item_t *items, size_t n)
+{
+    size_t      i;
+    cli_exit_e  status;
+
+    status = cli->status;
+    db_close(cli);
+
+    for (i = 0; i < n; i++) {
+        if (items[i].created && status != CLI_NO_DB) {
+            (void) software_sweep(cli, items[i].sums.sha256,
+                                  items[i].filename);
+        }
+    }
+
+    cli->status = status;
+}

@@ -201,6 +201,7 @@ gb_config_nearest(const char *path)
 static unsigned
 gb_config_distance(const char *path, const char *name)
 {
+    size_t       len;
     unsigned     d;
     const char  *last, *leaf;
 
@@ -212,9 +213,11 @@ gb_config_distance(const char *path, const char *name)
 
     (void) gb_text_nearest(last, &leaf, 1, &d);
 
-    /* no letter in common: then at least the section should be the same */
+    /* little in common: then at least the section should be the same */
 
-    if (d >= strlen(leaf)) {
+    len = strlen(leaf) > strlen(last) ? strlen(leaf) : strlen(last);
+
+    if (2 * d > len) {
         d += 100;
     }
 

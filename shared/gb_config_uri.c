@@ -320,7 +320,9 @@ gb_config_libpq_uri(gb_config_load_t *l, gb_config_out_t *o, bool notes)
 
     p = l->cf->db_ssl_crt;
 
-    if (p == NULL) {
+    /* with a root certificate libpq would verify in spite of "none" */
+
+    if (p == NULL || strstr(uri, "sslmode=none") != NULL) {
         return;
     }
 
@@ -340,7 +342,7 @@ gb_config_libpq_uri(gb_config_load_t *l, gb_config_out_t *o, bool notes)
         gb_config_put(o, &hex[*p & 0x0f], 1);
     }
 
-    if (strstr(l->cf->db_uri, "sslmode=") == NULL) {
+    if (strstr(uri, "sslmode=") == NULL) {
         gb_config_put(o, "&sslmode=verify-full", 20);
     }
 }

@@ -33,7 +33,7 @@ static bool gb_config_yaml_last(gb_config_yaml_t *y, yaml_node_t *map,
     yaml_node_pair_t *pair, const char *name);
 static bool gb_config_yaml_null(const yaml_node_t *node);
 static void gb_config_yaml_broken(gb_config_load_t *l,
-    const yaml_parser_t *parser);
+    const yaml_parser_t *parser, const char *text, size_t len);
 
 
 void
@@ -56,7 +56,7 @@ gb_config_yaml(gb_config_load_t *l, const char *text, size_t len)
     yaml_parser_set_input_string(&parser, (const unsigned char *) text, len);
 
     if (!yaml_parser_load(&parser, &y.doc)) {
-        gb_config_yaml_broken(l, &parser);
+        gb_config_yaml_broken(l, &parser, text, len);
         yaml_parser_delete(&parser);
         return;
     }
@@ -72,7 +72,7 @@ gb_config_yaml(gb_config_load_t *l, const char *text, size_t len)
     if (root != NULL) {
 
         if (!yaml_parser_load(&parser, &rest)) {
-            gb_config_yaml_broken(l, &parser);
+            gb_config_yaml_broken(l, &parser, text, len);
 
         } else {
             root = yaml_document_get_root_node(&rest);
@@ -368,17 +368,27 @@ gb_config_yaml_null(const yaml_node_t *node)
 
 
 static void
-gb_config_yaml_broken(gb_config_load_t *l, const yaml_parser_t *parser)
+gb_config_yaml_broken(gb_config_load_t *l, const yaml_parser_t *parser,
+    const char *text, size_t len)
 {
+    size_t  i;
+
     if (parser->error == YAML_MEMORY_ERROR) {
         l->nomem = true;
         return;
     }
 
-    /* the reader (bad UTF-8, control characters) knows no problem_mark */
+    l->line = (int) parser->problem_mark.line + 1;
 
-    l->line = (int) (parser->error == YAML_READER_ERROR
-                     ? parser->mark.line : parser->problem_mark.line) + 1;
+    /* the reader (bad UTF-8, control characters) knows an offset only */
+
+    if (parser->error == YAML_READER_ERROR) {
+        l->line = 1;
+
+        for (i = 0; i < len && i < parser->problem_offset; i++) {
+            l->line += text[i] == '\n';
+        }
+    }
 
     gb_config_note(l, GB_CONFIG_NOTE_ERROR, "%s%s%s",
                    parser->context != NULL ? parser->context : "",

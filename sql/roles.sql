@@ -40,3 +40,13 @@ GRANT goosebit_operator TO goosebit_admin;
 -- On the role, since session settings don't survive a transaction pooler.
 ALTER ROLE goosebit_ddi SET statement_timeout = '5s';
 ALTER ROLE goosebit_ddi SET idle_in_transaction_session_timeout = '10s';
+
+-- The module only looks rows up by key, and its plans live as long as its
+-- connections: they must be those of a big fleet, whatever the size of the
+-- tables when they are made, and never be made again for each value.
+ALTER ROLE goosebit_ddi SET plan_cache_mode = 'force_generic_plan';
+ALTER ROLE goosebit_ddi SET enable_seqscan = off;
+ALTER ROLE goosebit_ddi SET enable_hashjoin = off;
+ALTER ROLE goosebit_ddi SET enable_mergejoin = off;
+ALTER ROLE goosebit_ddi SET enable_bitmapscan = off;
+ALTER ROLE goosebit_ddi SET jit = off;

@@ -17,14 +17,16 @@ use Stack::Util;
 our @EXPORT = qw(from_template pg_conf pg_start pg_stop pg_pid);
 
 
-# A migrated cluster is made once for each state of sql/ and copied after.
+# A migrated cluster is made once for each gbctl (or state of sql/ where there
+# is none) and copied after.
 sub from_template {
     my ($s) = @_;
-    my @sql = grep { -f } glob("\Q$root\E/sql/*.sql \Q$root\E/sql/*/*.sql");
     my $init = $ENV{GB_NO_INIT} ? 'empty'
         : -x "$build/gbctl" ? 'gbctl' : 'psql';
-    my $key = substr sha256_hex(join "\0", $init, $>, pgbin(), slurp(__FILE__),
-        map { ($_, slurp($_)) } sort @sql), 0, 16;
+    my @from = (__FILE__, $init eq 'gbctl' ? "$build/gbctl" : grep { -f }
+        glob "\Q$root\E/sql/*.sql \Q$root\E/sql/*/*.sql");
+    my $key = substr sha256_hex(join "\0", $init, $>, pgbin(),
+        map { ($_, slurp($_)) } sort @from), 0, 16;
     my $cache = "$build/pgtemplate";
 
     eval { make_path($cache) };
@@ -56,7 +58,7 @@ sub prune_templates {
     my ($cache, $key) = @_;
 
     for my $dir (grep { -d } glob "\Q$cache\E/*") {
-        next if $dir eq "$cache/$key" || -M $dir < 1 / 24;
+        next if $dir eq "$cache/$key" || -M $dir < 1 / 96;
         open my $lock, '>>', "$dir.lock" or next;
         flock($lock, LOCK_EX | LOCK_NB) or next;
         remove_tree($dir);

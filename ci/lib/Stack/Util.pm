@@ -15,7 +15,7 @@ our @EXPORT = qw(fail pgbin run spew slurp state_read state_write
     $build $root $asroot $pguid $pggid);
 
 our $root  = dirname(dirname(dirname(dirname(abs_path(__FILE__)))));
-our $build = "$root/build";
+our $build = $ENV{GB_BUILD} // "$root/build";
 our $asroot = $> == 0;
 our ($pguid, $pggid) = $asroot
     ? (getpwnam('postgres'))[2, 3] : ($>, $) + 0);

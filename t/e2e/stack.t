@@ -1,0 +1,88 @@
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+# ci/stack itself: where it may live, what it leaves behind.
+
+my $tmp = tempdir();
+
+sub stack_of {
+    my ($verb, $dir, %env) = @_;
+    local %ENV = (%ENV, %env);
+    return run(['ci/stack', split(/ /, $verb), $dir]);
+}
+
+
+sub env_of {
+    my ($dir) = @_;
+    my $r = run(['sh', '-c', 'eval "$(ci/stack env "$1")"; env', 'sh', $dir]);
+    return { map { /^(\w+)=(.*)$/ ? ($1, $2) : () } split /\n/, $r->{out} };
+}
+
+
+sub sockets { grep { -O } glob '/tmp/gb.*' }
+
+
+my @dirs = ("$tmp/plain", "$tmp/with space and 'quote", "$tmp/" . 'l' x 120);
+
+for my $dir (@dirs) {
+    my $r = stack_of('up', $dir);
+    is($r->{exit}, 0, "up: $dir") or diag($r->{err});
+    my $env = env_of($dir);
+
+    is($env->{GOOSEBIT_CONFIG}, "$dir/goosebit.yaml", 'configuration');
+    ok(kill(0, $env->{NGINX_PID}), 'nginx runs');
+    my $http = Goosebit::HTTP->new(port => $env->{GB_STACK_PORT});
+    is($http->request('GET', '/status')->{status}, 200, 'it answers');
+    is(run(['psql', '-XAtc', 'show fsync'])->{exit}, 2, 'no PG* of ours');
+    {
+        local %ENV = (%ENV, %$env);
+        is(run(['psql', '-XAtc', 'show fsync'])->{out}, "on\n", 'durable');
+    }
+    isnt(stack_of('up', $dir)->{exit}, 0, 'not twice');
+    ok(kill(0, $env->{NGINX_PID}), 'which harms nobody');
+
+    is(stack_of('down', $dir)->{exit}, 0, 'down');
+    ok(!-e $dir, 'the directory is gone');
+    ok(!-e $env->{PGHOST}, 'the socket is gone');
+    ok(!-e "/proc/$env->{NGINX_PID}", 'nginx is gone');
+    ok(!-e "/proc/$env->{PG_PID}", 'PostgreSQL is gone');
+}
+
+# A directory that was there keeps what was in it.
+my $mine = "$tmp/mine";
+mkdir $mine;
+mkdir "$mine/logs";
+spew("$mine/logs/mine", 'x');
+is(stack_of('up', $mine, GB_NO_NGINX => 1)->{exit}, 0, 'up where files are');
+is(stack_of('down', $mine)->{exit}, 0, 'down');
+is(join(' ', glob("$mine/* $mine/logs/*")), "$mine/logs $mine/logs/mine",
+    'what was there is there');
+
+# Killed from outside, and kept.
+my $dir = "$tmp/killed";
+stack_of('up', $dir);
+my $env = env_of($dir);
+kill KILL => $env->{NGINX_PID}, $env->{PG_PID};
+is(stack_of('down --keep', $dir)->{exit}, 0, 'down after a crash');
+ok(!-e $env->{PGHOST}, 'its socket is gone');
+is(scalar(grep { (readlink "$_" // '') eq "$dir/logs/error.log" }
+    glob '/proc/[0-9]*/fd/2'), 0, 'no worker is left');
+is(stack_of('up', $dir)->{exit}, 0, 'up again with the same data');
+is(stack_of('down', $dir)->{exit}, 0, 'down');
+ok(!-e $dir, 'gone');
+
+# What can't start says why and leaves nothing.
+my @before = sockets();
+my $r = stack_of('up', "$tmp/bad", GB_NGINX_HTTP => 'nonsense;');
+is($r->{exit}, 1, 'a wrong configuration');
+like($r->{err}, qr/unknown directive "nonsense"/, 'says why');
+ok(!-e "$tmp/bad", 'leaves nothing');
+is_deeply([grep { my $f = $_; !grep { $_ eq $f } @before } sockets()], [],
+    'not even a socket') if !$ENV{HARNESS_ACTIVE};
+is(stack_of('up', "$tmp/bad2", GB_YAML => 'nonsense: 1')->{exit}, 1,
+    'a wrong goosebit.yaml');
+is(run(['ci/stack', 'up'])->{exit}, 2, 'usage');
+is(run(['ci/stack', 'env', "$tmp/none"])->{exit}, 1, 'no stack there');
+
+done_testing;

@@ -1,0 +1,71 @@
+package Goosebit::Swupdate;
+
+# Debian's swupdate as a device, for tests: ci/lib/swupdate-device.
+
+use strict;
+use warnings;
+
+use Goosebit::Test;
+
+
+# new(STACK, ID, key => DIR of make-key, version => V, token => T)
+sub new {
+    my ($class, $s, $id, %opt) = @_;
+    my $self = bless {
+        dir => tempdir(), stack => $s, id => $id, version => '1.0.0', %opt,
+    }, $class;
+    mkdir "$self->{dir}/slot";
+    return $self;
+}
+
+
+sub dir { $_[0]{dir} }
+sub slot { "$_[0]{dir}/slot" }
+sub log { -e "$_[0]{dir}/swupdate.log" ? slurp("$_[0]{dir}/swupdate.log") : '' }
+
+
+# Starts it; CONFIRM 2 or 3 reports success or failure of the last install.
+sub start {
+    my ($self, $confirm) = @_;
+    my $dir = $self->{dir};
+
+    spew("$dir/device.conf", join "\n", "URL=" . $self->{stack}->url,
+        "ID=$self->{id}", "CERT=$self->{key}/cert.pem", 'MODEL=test-board',
+        'REVISION=rev1', "VERSION=$self->{version}",
+        ($self->{token} ? "TOKEN=$self->{token}" : ()), '');
+
+    $self->{pid} = fork // die "fork: $!\n";
+    if ($self->{pid} == 0) {
+        open STDOUT, '>', '/dev/null';
+        exec 'ci/lib/swupdate-device', $dir, 'start', $confirm // 0;
+        die "ci/lib/swupdate-device: $!\n";
+    }
+}
+
+
+# Waits until it ends by itself, as for a reboot; false after SECONDS.
+sub rebooted {
+    my ($self, $seconds) = @_;
+    my $pid = $self->{pid};
+    wait_for { waitpid($pid, 1) != 0 } $seconds // 60 or return 0;
+    delete $self->{pid};
+    return -e "$self->{dir}/rebooted";
+}
+
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} // return;
+    local $?;
+    kill TERM => $pid;
+    if (!wait_for { waitpid($pid, 1) != 0 } 10) {
+        kill KILL => $pid;
+        waitpid $pid, 0;
+    }
+}
+
+
+sub DESTROY { $_[0]->stop }
+
+
+1;

@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_goosebit_metrics_init_zone(ngx_shm_zone_t *shm_zone,
 static ngx_uint_t ngx_http_goosebit_metrics_alive(
     ngx_http_goosebit_worker_t *worker);
 static void ngx_http_goosebit_metrics_downloaded(void *data);
+static ngx_http_goosebit_cache_e ngx_http_goosebit_metrics_poll(
+    ngx_http_goosebit_ctx_t *ctx);
 static ngx_uint_t ngx_http_goosebit_metrics_complete(ngx_http_request_t *r,
     off_t sent);
 
@@ -264,9 +266,25 @@ ngx_http_goosebit_metrics_endpoint(ngx_http_goosebit_endpoint_e endpoint)
 
 
 ngx_str_t *
-ngx_http_goosebit_metrics_cache(ngx_http_goosebit_cache_e status)
+ngx_http_goosebit_metrics_cache(ngx_http_goosebit_ctx_t *ctx)
 {
-    return &ngx_http_goosebit_metrics_caches[status];
+    return &ngx_http_goosebit_metrics_caches[
+                                   ngx_http_goosebit_metrics_poll(ctx)];
+}
+
+
+/* a poll of which nobody says otherwise has not met a cache */
+
+static ngx_http_goosebit_cache_e
+ngx_http_goosebit_metrics_poll(ngx_http_goosebit_ctx_t *ctx)
+{
+    if (ctx->cache_status == NGX_HTTP_GOOSEBIT_CACHE_NONE
+        && ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL)
+    {
+        return NGX_HTTP_GOOSEBIT_CACHE_BYPASS;
+    }
+
+    return ctx->cache_status;
 }
 
 
@@ -298,7 +316,8 @@ ngx_http_goosebit_metrics_log_handler(ngx_http_request_t *r)
     (void) ngx_atomic_fetch_add(&zone->requests[ctx->endpoint][i], 1);
 
     if (ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL) {
-        (void) ngx_atomic_fetch_add(&zone->polls[ctx->cache_status], 1);
+        i = ngx_http_goosebit_metrics_poll(ctx);
+        (void) ngx_atomic_fetch_add(&zone->polls[i], 1);
     }
 
     if (ctx->endpoint == NGX_HTTP_GOOSEBIT_ARTIFACT && !r->header_only

@@ -53,8 +53,8 @@ ngx_int_t ngx_http_goosebit_metrics_download(ngx_http_request_t *r);
 ngx_str_t *ngx_http_goosebit_metrics_endpoint(
     ngx_http_goosebit_endpoint_e endpoint);
 
-/* $goosebit_cache_status: "HIT", … ; empty for none */
-ngx_str_t *ngx_http_goosebit_metrics_cache(ngx_http_goosebit_cache_e status);
+/* $goosebit_cache_status: "HIT", … ; empty for all but polls */
+ngx_str_t *ngx_http_goosebit_metrics_cache(ngx_http_goosebit_ctx_t *ctx);
 
 
 /* the location's handler of goosebit_status, and of the log phase */

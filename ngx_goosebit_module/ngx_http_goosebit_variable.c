@@ -241,8 +241,8 @@ ngx_http_goosebit_cache_variable(ngx_http_request_t *r,
     ctx = ngx_http_goosebit_ctx_get(r);
 
     return ngx_http_goosebit_variable(v,
-                     ctx ? ngx_http_goosebit_metrics_cache(ctx->cache_status)
-                         : NULL);
+                              ctx ? ngx_http_goosebit_metrics_cache(ctx)
+                                  : NULL);
 }
 
 

@@ -216,6 +216,72 @@ is($s->gbctl({ env => { PGUSER => 'goosebit_ddi' } }, 'status')->{exit}, 4,
     "the module's role has no business here");
 
 
+# how a database can be named: --db beats the file, PG* fills the rest
+
+{
+    my ($host, $user) = ($s->socket, $s->env->{PGUSER});
+    my $escaped = $host =~ s{/}{%2F}gr;
+    my %none = map { $_ => undef } grep { /^PG/ } keys %{$s->env};
+    delete $none{PG_PID};
+
+    for my $uri ("postgres://$user\@/goosebit?host=$host",
+        "postgresql://$user\@$escaped/goosebit", "postgres:///goosebit?"
+        . "user=$user&host=$host", "asyncpg://$user\@/goosebit?host=$host",
+        "psycopg://$user\@/goosebit?host=$host",
+        "host=$host user=$user dbname=goosebit")
+    {
+        my $x = $s->gbctl({ env => \%none }, '--db', $uri, 'status');
+        is($x->{exit}, 0, "--db $uri") or diag $x->{err};
+    }
+
+    for my $uri ('postgres:///goosebit', 'postgres://') {
+        my $x = $s->gbctl({ env => { %none, PGHOST => $host,
+            PGUSER => $user, PGDATABASE => 'goosebit' } },
+            '--db', $uri, 'status');
+        is($x->{exit}, 0, "--db $uri and PG*") or diag $x->{err};
+    }
+
+    my $x = $s->gbctl({ env => { %none, GOOSEBIT_DB_URI => 'postgres://no' } },
+        "--db=postgres://$user\@/goosebit?host=$host", 'status');
+    is($x->{exit}, 0, '--db beats GOOSEBIT_DB_URI') or diag $x->{err};
+}
+
+for my $uri ('mysql://h/d', 'sqlite:///db.sqlite3', 'postgres://h/d?what=1') {
+    my $x = $s->gbctl('--db', $uri, 'status', '-o', 'json');
+    is($x->{exit}, 2, "--db $uri: a usage error");
+    is(code($x), 'invalid', "--db $uri: code");
+    unlike($x->{err}, qr/GOOSEBIT_DB_URI/, "--db $uri: names --db");
+}
+
+
+# two init at once: one makes all, the other says that it is there
+
+{
+    my @pids;
+    my $dir = tempdir();
+    $s->sql('CREATE DATABASE second');
+
+    for my $n (1, 2) {
+        my $pid = fork // die;
+        if ($pid == 0) {
+            my $x = $s->gbctl({ env => { PGDATABASE => 'second' } },
+                '--db', 'postgres:///?host=' . $s->socket, 'db', 'init');
+            spew("$dir/$n", "$x->{exit} ");
+            require POSIX;
+            POSIX::_exit(0);
+        }
+        push @pids, $pid;
+    }
+
+    waitpid $_, 0 for @pids;
+    is(join('', sort map { slurp("$dir/$_") } 1, 2), '0 1 ',
+        'two init at once: one does it');
+    is($s->gbctl({ env => { PGDATABASE => 'second' } }, '--db',
+        'postgres:///second?host=' . $s->socket, 'status')->{exit}, 0,
+        'and the database works');
+}
+
+
 # gone
 
 $s->pg('stop');

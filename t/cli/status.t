@@ -5,6 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
+use Encode qw(decode_utf8);
 use JSON::PP;
 
 my $s = stack(nginx => 0, fsync => 'off', yaml => "poll_time: 00:01:00\n");
@@ -103,13 +104,17 @@ unlike($r->{out}, qr/\e/, 'no colours off a terminal');
 
 $r = $s->gbctl({ pty => 80 }, 'status');
 like($r->{out}, qr/\e\[31merror 1\e\[0m/, 'colours on a terminal');
+$s->sql("UPDATE goosebit.rollout SET name = U&'a rather longish n\\00e4me'");
+
 for my $width (76, 50, 30) {
-    my ($table) = $s->gbctl({ pty => $width }, 'status', '--no-color')->{out}
-        =~ /^(ID .*)/ms;
+    my ($table) = decode_utf8($s->gbctl({ pty => $width }, 'status',
+        '--no-color')->{out}) =~ /^(ID .*)/ms;
     my @too_wide = grep { length > $width && !/^no room/ }
         split /\n/, $table;
     is_deeply(\@too_wide, [], "a table fits $width columns");
 }
+like($s->gbctl({ pty => 50 }, 'status')->{out},
+    qr/ a rather[a-z ]*\xe2\x80\xa6 /, 'long text is cut');
 like($s->gbctl({ pty => 50 }, 'status')->{out},
     qr/^no room for .*: try -o wide$/m, 'and says what it left out');
 unlike($s->gbctl({ pty => 80 }, 'status', '--no-color')->{out},

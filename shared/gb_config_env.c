@@ -399,8 +399,10 @@ gb_config_env_json(gb_config_load_t *l, const char *text, json_error_t *je)
 
     value = json_loadb(clean, n, JSON_DECODE_ANY, je);
 
-    if (value == NULL
-        && json_error_code(je) == json_error_out_of_memory)
+    /* jansson often has no word for a lack of memory */
+
+    if (value == NULL && (json_error_code(je) == json_error_out_of_memory
+                          || je->text[0] == '\0'))
     {
         l->nomem = true;
     }

@@ -215,6 +215,16 @@ gb_config_int(gb_config_load_t *l, const gb_config_key_t *key,
         p++;
     }
 
+    /* YAML 1.1 would read 0777 as 511: refuse rather than differ */
+
+    if (l->from == GB_CONFIG_FROM_FILE && *p == '0' && p[1] >= '0'
+        && p[1] <= '9')
+    {
+        gb_config_note(l, GB_CONFIG_NOTE_ERROR,
+                       "%s \"%s\": must not begin with 0", key->name, text);
+        return;
+    }
+
     n = 0;
     digit = false;
 

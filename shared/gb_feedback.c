@@ -69,7 +69,11 @@ gb_feedback_json(const char *body, size_t len, json_t **root,
     free(text);
 
     if (*root == NULL) {
-        if (json_error_code(&je) == json_error_out_of_memory) {
+        /* jansson often has no word for that */
+
+        if (json_error_code(&je) == json_error_out_of_memory
+            || je.text[0] == '\0')
+        {
             return gb_error_nomem(err);
         }
 

@@ -285,6 +285,8 @@ test_refused(void **state)
         { "port: 99999999999999999999\n", "t.yaml:1: port "
           "\"99999999999999999999\": must be from 1 to 65535" },
         { "port: 1.5\n", "t.yaml:1: port \"1.5\": must be a whole number" },
+        { "port: 0777\n", "t.yaml:1: port \"0777\": must not begin with "
+          "0" },
         { "port: 1_\n", "t.yaml:1: port \"1_\": must be a whole number" },
         { "max_concurrent_updates: -1\n", "t.yaml:1: max_concurrent_updates "
           "\"-1\": must be from 0 to 2147483647" },

@@ -300,9 +300,9 @@ ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
     ddi->link.tenant = ctx->tenant;
 
     if (ngx_http_goosebit_pg_copy(result, "reason", r->pool, &ctx->reason)
-        != NGX_OK
+        == NGX_ERROR
         || ngx_http_goosebit_pg_copy(result, "tenant", r->pool, &tenant)
-           != NGX_OK)
+           == NGX_ERROR)
     {
         return NGX_ERROR;
     }

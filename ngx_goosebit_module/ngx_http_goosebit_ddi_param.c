@@ -154,8 +154,8 @@ ngx_http_goosebit_ddi_param_feedback(ngx_http_goosebit_ddi_t *ddi,
     finished.data = (u_char *) fb->finished;
     finished.len = ngx_strlen(fb->finished);
 
-    ngx_http_goosebit_pg_add_int(q, (int32_t) ddi->id);
     ngx_http_goosebit_pg_add_text(q, resource);
+    ngx_http_goosebit_pg_add_int(q, (int32_t) ddi->id);
     ngx_http_goosebit_pg_add_text(q, &execution);
     ngx_http_goosebit_pg_add_text(q, &finished);
 

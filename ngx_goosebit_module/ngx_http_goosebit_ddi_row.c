@@ -17,7 +17,8 @@ static ngx_int_t ngx_http_goosebit_ddi_row_columns(
     ngx_http_goosebit_pg_result_t *result,
     ngx_http_goosebit_column_t *columns, void *data);
 static ngx_int_t ngx_http_goosebit_ddi_row_file(ngx_http_goosebit_ddi_t *ddi,
-    ngx_http_goosebit_pg_result_t *result, ngx_http_goosebit_file_t *file);
+    ngx_http_goosebit_pg_result_t *result, ngx_int_t software_id,
+    ngx_http_goosebit_file_t *file);
 static ngx_int_t ngx_http_goosebit_ddi_row_document(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_json_pt write,
     void *data, ngx_uint_t cacheable);
@@ -94,17 +95,22 @@ ngx_int_t
 ngx_http_goosebit_ddi_row_deployment(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
+    ngx_int_t                       software_id;
     ngx_http_goosebit_deployment_t  deployment;
 
     ngx_memzero(&deployment, sizeof(ngx_http_goosebit_deployment_t));
 
     deployment.action_id = ddi->id;
 
+    software_id = ngx_http_goosebit_pg_int(result, "software_id", 0);
+
     if (ngx_http_goosebit_ddi_row_columns(result,
                                           ngx_http_goosebit_deployment_columns,
                                           &deployment)
         != NGX_OK
-        || ngx_http_goosebit_ddi_row_file(ddi, result, &deployment.file)
+        || software_id <= 0
+        || ngx_http_goosebit_ddi_row_file(ddi, result, software_id,
+                                          &deployment.file)
            != NGX_OK
         || ngx_http_goosebit_pg_text(result, 0, "maintenance_window",
                                      &deployment.window)
@@ -161,14 +167,11 @@ ngx_http_goosebit_ddi_row_columns(ngx_http_goosebit_pg_result_t *result,
 
 static ngx_int_t
 ngx_http_goosebit_ddi_row_file(ngx_http_goosebit_ddi_t *ddi,
-    ngx_http_goosebit_pg_result_t *result, ngx_http_goosebit_file_t *file)
+    ngx_http_goosebit_pg_result_t *result, ngx_int_t software_id,
+    ngx_http_goosebit_file_t *file)
 {
     file->link = &ddi->link;
-
-    /* "artifact" is asked for a software by its id, and does not repeat it */
-
-    file->software_id = ngx_http_goosebit_pg_int(result, "software_id",
-                                                 ddi->id);
+    file->software_id = software_id;
 
     if (ngx_http_goosebit_ddi_row_columns(result,
                                           ngx_http_goosebit_file_columns, file)
@@ -231,7 +234,8 @@ ngx_http_goosebit_ddi_row_artifacts(ngx_http_goosebit_ddi_t *ddi,
 
     ngx_memzero(&file, sizeof(ngx_http_goosebit_file_t));
 
-    if (ngx_http_goosebit_ddi_row_file(ddi, result, &file) != NGX_OK) {
+    if (ngx_http_goosebit_ddi_row_file(ddi, result, ddi->id, &file) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 
@@ -263,7 +267,8 @@ ngx_http_goosebit_ddi_row_md5sum(ngx_http_goosebit_ddi_t *ddi,
 
     ngx_memzero(&file, sizeof(ngx_http_goosebit_file_t));
 
-    if (ngx_http_goosebit_ddi_row_file(ddi, result, &file) != NGX_OK) {
+    if (ngx_http_goosebit_ddi_row_file(ddi, result, ddi->id, &file) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 

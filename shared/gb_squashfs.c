@@ -22,9 +22,12 @@
 /*
  * A manifest needs some kilobytes of tables and one or two blocks.  libsquashfs
  * 1.2 allocates the fragment table (16 bytes each) by what the super block
- * says and follows directory tables to any length.
+ * says, follows directory tables to any length, and has memory for as many
+ * blocks as an inode claims, which small compressed tables may fill: each two
+ * reads are 8 KiB of them at most.
  */
 #define GB_SQUASHFS_READ_MAX       (64 * 1024 * 1024)
+#define GB_SQUASHFS_READS_MAX      20000
 #define GB_SQUASHFS_FRAGMENTS_MAX  (1024 * 1024)
 
 
@@ -32,7 +35,8 @@ typedef struct {
     sqfs_file_t            file;        /* first: libsquashfs passes it */
     int                    fd;
     uint64_t               size;
-    uint64_t               budget;
+    uint64_t               budget;      /* bytes it may still read */
+    unsigned               reads;
 } gb_squashfs_window_t;
 
 
@@ -274,7 +278,9 @@ gb_squashfs_read_at(sqfs_file_t *file, sqfs_u64 offset, void *buf, size_t size)
     ssize_t                n;
     gb_squashfs_window_t  *w = (gb_squashfs_window_t *) file;
 
-    if (offset > w->size || size > w->size - offset || size > w->budget) {
+    if (offset > w->size || size > w->size - offset || size > w->budget
+        || ++w->reads > GB_SQUASHFS_READS_MAX)
+    {
         return SQFS_ERROR_OUT_OF_BOUNDS;
     }
 

@@ -2,7 +2,8 @@
  * gb_swu_libconfig: libconfig's syntax as a JSON tree.  libconfig 1.5 is kept
  * from what it can't bear: "@include" reads the server's files, each setting
  * is compared with all before it in its group, so that a mebibyte of them
- * takes minutes, and nesting is freed recursively.
+ * takes minutes, nesting is freed recursively, and a string without an end
+ * leaks.
  */
 
 #include <stdlib.h>
@@ -105,6 +106,11 @@ gb_swu_scan_libconfig(const char *text, size_t len, gb_error_t *err)
                 if (*p == '\\') {
                     p++;
                 }
+            }
+
+            if (p >= end) {
+                return gb_error_set(err, "sw-description ends within a "
+                                    "string");
             }
 
             break;

@@ -15,6 +15,7 @@
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__asan_default_options(void);
 
 static gb_image_t *fuzz_manifest(const char *text, size_t len);
 static gb_image_t *fuzz_bundle(const uint8_t *data, size_t size);
@@ -42,6 +43,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gb_image_free(image);
 
     return 0;
+}
+
+
+/*
+ * libsquashfs asks for memory by what an inode claims, takes "no" for an
+ * answer, and touches only what it then reads.
+ */
+
+const char *
+__asan_default_options(void)
+{
+    return "allocator_may_return_null=1:max_allocation_size_mb=512";
 }
 
 

@@ -199,6 +199,8 @@ test_descriptions(void **state)
         { " \r\n\t", "sw-description is empty" },
         { "software", "line 1: syntax error" },
         { "software = { version = \"1\"", "line 1: syntax error" },
+        { "software = { version = \"1", "ends within a string" },
+        { "software = { version = \"1\\", "ends within a string" },
         { "{\"software\": {", "line 1: " },
         { "{\"software\": 1}", "has no \"software\" section" },
         { "version = \"1\";", "has no \"software\" section" },

@@ -49,6 +49,7 @@ typedef struct {
     int          next;
     int          done;          /* devices that took all their steps */
     int          failed;
+    int          epoll;
     long         requests;
     double      *latency;       /* seconds, one a request */
 } load_t;
@@ -73,11 +74,12 @@ load_die(const char *what)
 }
 
 
-static int
-load_connect(const load_t *l)
+static void
+load_connect(const load_t *l, load_conn_t *c)
 {
     int                 fd, on;
     struct sockaddr_in  sin;
+    struct epoll_event  ev;
 
     memset(&sin, 0, sizeof(sin));
     sin.sin_family = AF_INET;
@@ -96,7 +98,15 @@ load_connect(const load_t *l)
     on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 
-    return fd;
+    memset(&ev, 0, sizeof(ev));
+    ev.events = EPOLLIN;
+    ev.data.ptr = c;
+
+    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) == -1) {
+        load_die("epoll_ctl");
+    }
+
+    c->fd = fd;
 }
 
 
@@ -233,6 +243,12 @@ load_answer(load_t *l, load_conn_t *c)
     l->latency[l->requests++] = load_now() - c->sent;
     ok = strncmp(c->in, "HTTP/1.1 200", 12) == 0;
 
+    /* nginx's keepalive_requests */
+    if (strcasestr(c->in, "\r\nConnection: close\r\n") != NULL) {
+        close(c->fd);
+        load_connect(l, c);
+    }
+
     if (ok && c->step == 0 && l->cycle) {
         ok = load_href(c);
     }
@@ -323,25 +339,21 @@ load_report(load_t *l, double seconds)
 static void
 load_run(load_t *l, int n)
 {
-    int                  i, got, open, ep;
+    int                  i, got, open;
     double               start;
     load_conn_t         *conns;
-    struct epoll_event   ev, events[64];
+    struct epoll_event   events[64];
 
     conns = calloc((size_t) n, sizeof(load_conn_t));
     l->latency = calloc((size_t) l->devices * 4 + 1, sizeof(double));
-    ep = epoll_create1(0);
+    l->epoll = epoll_create1(0);
 
-    if (conns == NULL || l->latency == NULL || ep == -1) {
+    if (conns == NULL || l->latency == NULL || l->epoll == -1) {
         load_die("memory");
     }
 
     for (i = 0; i < n; i++) {
-        conns[i].fd = load_connect(l);
-        memset(&ev, 0, sizeof(ev));
-        ev.events = EPOLLIN;
-        ev.data.ptr = &conns[i];
-        epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &ev);
+        load_connect(l, &conns[i]);
     }
 
     start = load_now();
@@ -352,7 +364,7 @@ load_run(load_t *l, int n)
     }
 
     while (open > 0) {
-        got = epoll_wait(ep, events, 64, 30000);
+        got = epoll_wait(l->epoll, events, 64, 30000);
         if (got <= 0) {
             load_die("no answer within 30 s");
         }
@@ -370,7 +382,7 @@ load_run(load_t *l, int n)
         close(conns[i].fd);
     }
 
-    close(ep);
+    close(l->epoll);
     free(conns);
     free(l->latency);
 }

@@ -170,8 +170,9 @@ BEGIN
     UPDATE goosebit.action x
     SET state = 'cancelling',
         cancel_cause = CASE
-            WHEN a.state = 'cancelling' AND cause = 'superseded'
-            THEN a.cancel_cause ELSE cause END
+            WHEN a.state = 'cancelling'
+                 AND action_cancel.cause = 'superseded'
+            THEN a.cancel_cause ELSE action_cancel.cause END
     WHERE x.tenant_id = action_cancel.tenant_id
       AND x.device_id = action_cancel.device_id
       AND x.id = a.id;

@@ -1,0 +1,308 @@
+/*
+ * gbctl device: the verbs, the list and one device whole.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "cmd_device.h"
+#include "db.h"
+#include "out.h"
+
+
+static bool cmd_device_later(cli_t *cli);
+static bool cmd_device_list(cli_t *cli);
+static bool cmd_device_show(cli_t *cli);
+
+
+#define DEVICE_FILTER  { "filter", 0, "EXPR", "choose devices", CLI_LATER }
+#define DEVICE_END     { NULL, 0, NULL, NULL, 0 }
+
+static const cli_option_t  device_ids_options[] = {
+    DEVICE_FILTER,
+    DEVICE_END
+};
+
+static const cli_option_t  device_add_options[] = {
+    { "feed", 0, "FEED", "its feed (default)", 0 },
+    { "mode", 0, "MODE", "rollout, latest, assigned or pinned (rollout)", 0 },
+    { "name", 0, "NAME", "what people call it", 0 },
+    { "new-token", 0, NULL, "make a token and print it, this once", 0 },
+    { "tag", 0, "TAG", "a tag", CLI_MANY },
+    { "token", 0, "TOKEN", "its token; - reads it from stdin", 0 },
+    DEVICE_END
+};
+
+static const cli_option_t  device_assign_options[] = {
+    { "confirm", 0, NULL, "ask for a confirmation", CLI_LATER },
+    DEVICE_FILTER,
+    { "type", 0, "TYPE", "forced, soft or downloadonly (forced)", 0 },
+    { "window", 0, "WINDOW", "when it may start", CLI_LATER },
+    DEVICE_END
+};
+
+static const cli_option_t  device_cancel_options[] = {
+    DEVICE_FILTER,
+    { "now", 0, NULL, "end the actions without asking the devices", 0 },
+    DEVICE_END
+};
+
+static const cli_option_t  device_history_options[] = {
+    { "limit", 0, "N", "only the newest N", 0 },
+    DEVICE_END
+};
+
+static const cli_option_t  device_list_options[] = {
+    DEVICE_FILTER,
+    { "limit", 0, "N", "only the first N", 0 },
+    { "sort", 0, "FIELD", "a column (id); -FIELD turns the order round", 0 },
+    DEVICE_END
+};
+
+static const cli_option_t  device_log_options[] = {
+    { "action", 0, "ID", "of this action, not the last", 0 },
+    { "follow", 'f', NULL, "go on until the action ends", 0 },
+    DEVICE_END
+};
+
+static const cli_option_t  device_set_options[] = {
+    { "feed", 0, "FEED", "serve them from this feed", 0 },
+    DEVICE_FILTER,
+    { "mode", 0, "MODE", "rollout, latest, assigned or pinned", 0 },
+    { "name", 0, "NAME", "what people call it; \"\" takes it away", 0 },
+    { "poll-time", 0, "HH:MM:SS", "time between polls; \"\": the tenant's",
+      0 },
+    { "tag", 0, "+TAG|-TAG", "put a tag on, take one off", CLI_MANY },
+    DEVICE_END
+};
+
+static const cli_option_t  device_token_options[] = {
+    { "clear", 0, NULL, "take the token away", 0 },
+    { "new", 0, NULL, "make a token and print it, this once", 0 },
+    { "set", 0, "-", "read the token from stdin", 0 },
+    DEVICE_END
+};
+
+static const cli_verb_t  cmd_device_verbs[] = {
+
+    { "add", "ID", "register a device beforehand", device_add_options,
+      cmd_device_add, 1, 1, CLI_DRY },
+
+    { "assign", "IDS SOFTWARE", "bring devices to one software",
+      device_assign_options, cmd_device_assign, 2, CLI_ANY, CLI_DRY },
+
+    { "autoconfirm", "IDS on|off", "not yet supported", device_ids_options,
+      cmd_device_later, 0, CLI_ANY, CLI_DRY },
+
+    { "block", "IDS", "let devices in no more, and keep them",
+      device_ids_options, cmd_device_block, 1, CLI_ANY, CLI_DRY },
+
+    { "cancel", "IDS", "cancel the open actions", device_cancel_options,
+      cmd_device_cancel, 1, CLI_ANY, CLI_DRY },
+
+    { "confirm", "IDS", "not yet supported", device_ids_options,
+      cmd_device_later, 0, CLI_ANY, CLI_DRY },
+
+    { "delete", "IDS", "forget devices and their history",
+      device_ids_options, cmd_device_delete, 1, CLI_ANY, CLI_DRY },
+
+    { "deny", "IDS", "not yet supported", device_ids_options,
+      cmd_device_later, 0, CLI_ANY, CLI_DRY },
+
+    { "explain", "ID", "why it is, or is not, being updated", NULL,
+      cmd_device_explain, 1, 1, 0 },
+
+    { "export", "", "not yet supported", device_ids_options,
+      cmd_device_later, 0, CLI_ANY, 0 },
+
+    { "force", "IDS", "install the target, whatever is there or was held",
+      device_ids_options, cmd_device_force, 1, CLI_ANY, CLI_DRY },
+
+    { "history", "ID", "its actions, newest first", device_history_options,
+      cmd_device_history, 1, 1, 0 },
+
+    { "import", "FILE", "not yet supported", NULL, cmd_device_later, 0,
+      CLI_ANY, CLI_DRY },
+
+    { "list", "", "the devices of a tenant", device_list_options,
+      cmd_device_list, 0, 0, 0 },
+
+    { "log", "ID", "its update log", device_log_options, cmd_device_log, 1,
+      1, 0 },
+
+    { "pin", "IDS", "leave devices alone", device_ids_options,
+      cmd_device_pin, 1, CLI_ANY, CLI_DRY },
+
+    { "set", "IDS", "set feed, mode, name, tags or poll time",
+      device_set_options, cmd_device_set, 1, CLI_ANY, CLI_DRY },
+
+    { "show", "ID", "all that is known of a device", NULL, cmd_device_show,
+      1, 1, 0 },
+
+    { "token", "ID", "set or clear a device's token", device_token_options,
+      cmd_device_token, 1, 1, CLI_DRY },
+
+    { "unblock", "IDS", "let blocked devices in again", device_ids_options,
+      cmd_device_unblock, 1, CLI_ANY, CLI_DRY },
+
+    { "unforce", "IDS", "undo force", device_ids_options,
+      cmd_device_unforce, 1, CLI_ANY, CLI_DRY },
+
+    { "unpin", "IDS", "put devices back to the mode before",
+      device_ids_options, cmd_device_unpin, 1, CLI_ANY, CLI_DRY },
+
+    { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
+};
+
+const cli_noun_t  cmd_device = {
+    "device", "devices and what is wanted of them", cmd_device_verbs
+};
+
+
+static const out_column_t  device_columns[] = {
+    { "id", NULL, OUT_TEXT, false },
+    { "name", NULL, OUT_AUTO, true },
+    { "hw_model", "MODEL", OUT_AUTO, false },
+    { "hw_revision", "REVISION", OUT_AUTO, false },
+    { "sw_version", "VERSION", OUT_AUTO, false },
+    { "target_version", "TARGET", OUT_AUTO, false },
+    { "feed", NULL, OUT_AUTO, false },
+    { "mode", NULL, OUT_AUTO, false },
+    { "state", NULL, OUT_STATE, false },
+    { "progress", "DONE", OUT_PERCENT, false },
+    { "last_seen", "SEEN", OUT_TEXT, false },
+    { "online", NULL, OUT_TEXT, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_list_t  device_spec = { "no devices", "id",
+                                         device_columns };
+
+
+static bool
+cmd_device_later(cli_t *cli)
+{
+    return cli_fail(cli, CLI_USAGE, "not_supported", NULL,
+                    "\"device %s\" is not yet supported", cli->verb->name);
+}
+
+
+static bool
+cmd_device_list(cli_t *cli)
+{
+    long         limit;
+    bool         down;
+    char         poll_time[16], rows[24];
+    size_t       i, n;
+    const char  *sort, *near, *names[16];
+
+    sort = cli_opt(cli, "sort");
+    sort = sort ? sort : "id";
+    down = sort[0] == '-';
+    sort += down;
+    near = NULL;
+
+    for (i = 0, n = 0; device_columns[i].name != NULL; i++) {
+        names[n++] = device_columns[i].name;
+
+        if (strcmp(device_columns[i].name, sort) == 0) {
+            near = device_columns[i].name;
+        }
+    }
+
+    names[n] = NULL;
+
+    if (near == NULL) {
+        near = cli_nearest(sort, names);
+
+        return cli_usage(cli, near ? "option \"--sort\": no column \"%s\", "
+                                     "did you mean \"%s\"?"
+                                   : "option \"--sort\": no column \"%s\"%s",
+                         sort, near ? near : "");
+    }
+
+    limit = -1;
+
+    if (!cli_opt_int(cli, "limit", 0, 1000000000, &limit)
+        || !cli_config(cli, 0))
+    {
+        return false;
+    }
+
+    snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
+    snprintf(rows, sizeof(rows), "%ld", limit);
+
+    return out_query(cli, &device_spec,
+                     "SELECT * FROM goosebit_admin.device_list($1, $2, $3,"
+                     " $4, $5)", 5, cli->tenant, poll_time, near,
+                     down ? "t" : "f", limit < 0 ? NULL : rows);
+}
+
+
+static bool
+cmd_device_show(cli_t *cli)
+{
+    bool       ok;
+    char       poll_time[16], updates[16];
+    PGresult  *res;
+
+    if (!cli_config(cli, 0)) {
+        return false;
+    }
+
+    snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
+    snprintf(updates, sizeof(updates), "%d",
+             cli->config->max_concurrent_updates);
+
+    res = db_call(cli, "SELECT id, name, hw_model, hw_revision, sw_version,"
+                  " feed, mode, state, progress, target_version, last_seen,"
+                  " online, reason, last_ip, attributes, tags,"
+                  " assigned_software, assigned_version, force_update,"
+                  " auto_confirm, poll_time_text AS poll_time, auth, blocked,"
+                  " open_action, installed_action, poll_links, registered,"
+                  " created"
+                  " FROM goosebit_admin.device_show($1, $2, $3, $4)", 4,
+                  cli->tenant, cli->argv[0], poll_time, updates);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    ok = out_show(cli, &device_spec, res);
+
+    PQclear(res);
+
+    return ok;
+}
+
+
+char *
+device_tags(const cli_t *cli, const char *option, char sign)
+{
+    char         *array;
+    size_t        i, n;
+    const char   *value, **tags;
+
+    tags = calloc(cli->ngiven + 1, sizeof(char *));
+
+    if (tags == NULL) {
+        return NULL;
+    }
+
+    for (i = 0, n = 0; (value = cli_opts(cli, option, i)) != NULL; i++) {
+
+        if (sign == '\0') {
+            tags[n++] = value;
+
+        } else if (value[0] == sign) {
+            tags[n++] = value + 1;
+        }
+    }
+
+    array = db_array(n, tags);
+
+    free(tags);
+
+    return array;
+}

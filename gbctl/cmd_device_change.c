@@ -1,0 +1,389 @@
+/*
+ * gbctl device: verbs over many devices, each one call and one transaction.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "cmd_device.h"
+#include "db.h"
+#include "out.h"
+
+
+/* the SQL function's parameters after tenant and devices */
+#define DEVICE_PARAMS  8
+
+
+typedef struct {
+    const char  *done;          /* "3 devices DONE" */
+    const char  *same;          /* "2 devices SAME" are left out */
+    bool         gone;          /* ask first; the table has ids only */
+} device_words_t;
+
+
+static bool device_change(cli_t *cli, int end, const device_words_t *words,
+    const char *sql, int n, ...);
+static bool device_ask(cli_t *cli, const cli_ids_t *ids);
+static bool device_print(cli_t *cli, const device_words_t *words,
+    const PGresult *res, size_t asked);
+static void device_say(const cli_t *cli, size_t n, const char *words);
+static bool device_poll_time(cli_t *cli, char *buf, size_t size);
+static bool device_check_tags(cli_t *cli);
+
+
+static const out_column_t  device_change_columns[] = {
+    { "id", NULL, OUT_TEXT, false },
+    { "before", NULL, OUT_AUTO, false },
+    { "after", NULL, OUT_AUTO, false },
+    { "action_id", "ACTION", OUT_TEXT, false },
+    { "action", "WAS", OUT_AUTO, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_column_t  device_plain_columns[] = {
+    { "id", NULL, OUT_TEXT, false },
+    { "before", NULL, OUT_AUTO, false },
+    { "after", NULL, OUT_AUTO, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_column_t  device_id_columns[] = {
+    { "id", NULL, OUT_TEXT, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+
+bool
+cmd_device_assign(cli_t *cli)
+{
+    static const device_words_t  words = { "assigned", "left", false };
+
+    if (!cli_opt_word(cli, "type", "forced|soft|downloadonly")) {
+        return false;
+    }
+
+    return device_change(cli, cli->argc - 1, &words,
+                         "SELECT * FROM goosebit_admin.device_assign($1, $2,"
+                         " $3, $4)", 2, cli->argv[cli->argc - 1],
+                         cli_opt(cli, "type"));
+}
+
+
+bool
+cmd_device_block(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "blocked", "blocked already", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_block($1, $2,"
+                         " true)", 0);
+}
+
+
+bool
+cmd_device_unblock(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "let in again", "not blocked", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_block($1, $2,"
+                         " false)", 0);
+}
+
+
+bool
+cmd_device_cancel(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "with an open action", "without an open action", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_cancel($1, $2,"
+                         " $3)", 1, cli_has(cli, "now") ? "t" : "f");
+}
+
+
+bool
+cmd_device_delete(cli_t *cli)
+{
+    static const device_words_t  words = { "deleted", "left", true };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_delete($1, $2)",
+                         0);
+}
+
+
+bool
+cmd_device_force(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "forced", "forced already", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_force($1, $2,"
+                         " true)", 0);
+}
+
+
+bool
+cmd_device_unforce(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "forced no more", "not forced", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_force($1, $2,"
+                         " false)", 0);
+}
+
+
+bool
+cmd_device_pin(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "pinned", "pinned already", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_pin($1, $2,"
+                         " true)", 0);
+}
+
+
+bool
+cmd_device_unpin(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "pinned no more", "not pinned", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_pin($1, $2,"
+                         " false)", 0);
+}
+
+
+bool
+cmd_device_set(cli_t *cli)
+{
+    bool   ok;
+    char  *add, *take, seconds[16];
+
+    static const device_words_t  words = { "changed", "so already", false };
+
+    if (!cli_has(cli, "feed") && !cli_has(cli, "mode")
+        && !cli_has(cli, "name") && !cli_has(cli, "tag")
+        && !cli_has(cli, "poll-time"))
+    {
+        return cli_usage(cli, "nothing is to be set: give --feed, --mode, "
+                         "--name, --tag or --poll-time");
+    }
+
+    if (!cli_opt_word(cli, "mode", "rollout|latest|assigned|pinned")
+        || !device_poll_time(cli, seconds, sizeof(seconds))
+        || !device_check_tags(cli))
+    {
+        return false;
+    }
+
+    add = device_tags(cli, "tag", '+');
+    take = device_tags(cli, "tag", '-');
+
+    ok = add != NULL && take != NULL
+         ? device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_set($1, $2, $3,"
+                         " $4, $5, $6, $7, $8)", 6, cli_opt(cli, "feed"),
+                         cli_opt(cli, "mode"), cli_opt(cli, "name"), add,
+                         take, cli_has(cli, "poll-time") ? seconds : NULL)
+         : cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+
+    free(add);
+    free(take);
+
+    return ok;
+}
+
+
+static bool
+device_poll_time(cli_t *cli, char *buf, size_t size)
+{
+    int          n, h, m, s;
+    const char  *text;
+
+    text = cli_opt(cli, "poll-time");
+
+    if (text == NULL || text[0] == '\0') {
+        snprintf(buf, size, "0");
+        return true;
+    }
+
+    n = 0;
+
+    if (strspn(text, "0123456789:") != strlen(text)
+        || sscanf(text, "%2d:%2d:%2d%n", &h, &m, &s, &n) != 3
+        || text[n] != '\0' || m > 59 || s > 59
+        || h * 3600 + m * 60 + s < 1 || h * 3600 + m * 60 + s > 86399)
+    {
+        return cli_usage(cli, "option \"--poll-time\": \"%s\" is not a time "
+                         "from 00:00:01 to 23:59:59", text);
+    }
+
+    snprintf(buf, size, "%d", h * 3600 + m * 60 + s);
+
+    return true;
+}
+
+
+static bool
+device_check_tags(cli_t *cli)
+{
+    size_t       i;
+    const char  *tag;
+
+    for (i = 0; (tag = cli_opts(cli, "tag", i)) != NULL; i++) {
+        if ((tag[0] != '+' && tag[0] != '-') || tag[1] == '\0') {
+            return cli_usage(cli, "option \"--tag\": \"%s\" is neither +TAG "
+                             "nor -TAG", tag);
+        }
+    }
+
+    return true;
+}
+
+
+/*
+ * SQL's $1 is the tenant, $2 the devices of the first END arguments, then
+ * come N parameters.
+ */
+
+static bool
+device_change(cli_t *cli, int end, const device_words_t *words,
+    const char *sql, int n, ...)
+{
+    int          i;
+    bool         ok;
+    char        *devices;
+    va_list      args;
+    PGresult    *res;
+    cli_ids_t    ids;
+    const char  *params[DEVICE_PARAMS + 2];
+
+    if (!cli_ids(cli, 0, end, &ids)
+        || (words->gone && !device_ask(cli, &ids)))
+    {
+        cli_ids_free(&ids);
+        return false;
+    }
+
+    devices = db_array(ids.n, (const char *const *) ids.ids);
+
+    params[0] = cli->tenant;
+    params[1] = devices;
+
+    va_start(args, n);
+
+    for (i = 0; i < n && i < DEVICE_PARAMS; i++) {
+        params[i + 2] = va_arg(args, const char *);
+    }
+
+    va_end(args);
+
+    if (devices == NULL) {
+        ok = cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+
+    } else {
+        res = db_callv(cli, sql, i + 2, params);
+        ok = res != NULL && device_print(cli, words, res, ids.n);
+        PQclear(res);
+    }
+
+    free(devices);
+    cli_ids_free(&ids);
+
+    return ok;
+}
+
+
+static bool
+device_ask(cli_t *cli, const cli_ids_t *ids)
+{
+    bool   ok;
+    char  *id;
+
+    if (ids->n > 1) {
+        return cli_confirm(cli, "delete %zu devices and their history?",
+                           ids->n);
+    }
+
+    id = out_clean(ids->ids[0]);
+    ok = cli_confirm(cli, "delete device \"%s\" and its history?",
+                     id ? id : "?");
+    free(id);
+
+    return ok;
+}
+
+
+static bool
+device_print(cli_t *cli, const device_words_t *words, const PGresult *res,
+    size_t asked)
+{
+    int          i;
+    size_t       n, refused;
+    const char  *action;
+    out_list_t   spec;
+
+    spec.empty = NULL;
+    spec.key = "id";
+    spec.columns = words->gone ? device_id_columns : device_plain_columns;
+
+    n = (size_t) PQntuples(res);
+    refused = 0;
+
+    for (i = 0; i < PQntuples(res); i++) {
+        action = db_value(res, i, "action");
+
+        if (action != NULL && !words->gone) {
+            spec.columns = device_change_columns;
+            refused += strcmp(action, "refused") == 0;
+        }
+    }
+
+    if ((n > 0 || (cli->format != CLI_TABLE && cli->format != CLI_WIDE))
+        && !out_list(cli, &spec, res))
+    {
+        return false;
+    }
+
+    if (n > 0 || asked == 0) {
+        device_say(cli, n, words->done);
+    }
+
+    if (asked > n) {
+        device_say(cli, asked - n, words->same);
+    }
+
+    if (refused > 0) {
+        device_say(cli, refused, "refused before and not asked again; --now "
+                   "ends the actions");
+    }
+
+    return true;
+}
+
+
+static void
+device_say(const cli_t *cli, size_t n, const char *words)
+{
+    cli_note(cli, "%s%zu device%s %s", cli->dry_run ? "dry run: " : "", n,
+             n == 1 ? "" : "s", words);
+}

@@ -1,0 +1,494 @@
+-- gbctl device: the verbs that change devices. Each locks all the devices it
+-- is given, fails as a whole, and answers with a row for each that it
+-- changed; devices that were so already are left out.
+
+CREATE TYPE goosebit_admin.device_change AS (
+    id         text,
+    before     jsonb,    -- the fields that changed, as they were
+    after      jsonb,
+    action_id  int,      -- the open action, where it was touched
+    action     text      -- ended, asked, refused
+);
+COMMENT ON TYPE goosebit_admin.device_change IS
+    'what a verb changed of a device';
+
+
+-- What operators set of a device, as audit and answers show it. Of a token
+-- only that there is one.
+CREATE FUNCTION goosebit.device_facts(d goosebit.device)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT pg_catalog.jsonb_build_object(
+        'name', d.name, 'feed', d.feed, 'mode', d.mode,
+        'assigned_software', d.assigned_software_id,
+        'assigned_version', (SELECT s.version FROM goosebit.software s
+                             WHERE s.tenant_id = d.tenant_id
+                               AND s.id = d.assigned_software_id),
+        'assignment', d.assignment, 'type', d.assigned_type,
+        'force_update', d.force_update, 'tags', d.tags,
+        'poll_time', d.poll_time * interval '1 second',
+        'token', CASE WHEN d.token IS NULL THEN 'none' ELSE 'set' END,
+        'blocked', d.blocked)
+$$;
+COMMENT ON FUNCTION goosebit.device_facts IS
+    'the fields of a device that verbs change';
+
+
+-- Members of a that b has not, or has otherwise.
+CREATE FUNCTION goosebit.facts_changed(a jsonb, b jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT pg_catalog.jsonb_object_agg(x.key, x.value)
+    FROM pg_catalog.jsonb_each(a) AS x
+    WHERE b -> x.key IS DISTINCT FROM x.value
+$$;
+COMMENT ON FUNCTION goosebit.facts_changed IS
+    'the part of a in which b differs';
+
+
+-- Writes locked devices as they are wanted, where that changes anything, with
+-- an audit row each, and supersedes open actions that no longer have the
+-- target. Only what verbs set is taken from the wanted rows.
+CREATE FUNCTION goosebit.device_write(tenant_id int, verb text,
+                                      wanted goosebit.device[])
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    r      record;
+    target goosebit.decision;
+    change goosebit_admin.device_change;
+BEGIN
+    FOR r IN
+        WITH written AS (
+            UPDATE goosebit.device d
+            SET name = w.name, feed = w.feed, mode = w.mode,
+                mode_before = w.mode_before, assignment = w.assignment,
+                assigned_software_id = w.assigned_software_id,
+                assigned_type = w.assigned_type,
+                assigned_confirm = w.assigned_confirm,
+                assigned_window = w.assigned_window,
+                force_update = w.force_update, tags = w.tags,
+                poll_time = w.poll_time, token = w.token,
+                blocked = w.blocked
+            FROM pg_catalog.unnest(wanted) AS w
+            JOIN goosebit.device o
+              ON o.tenant_id = device_write.tenant_id AND o.id = w.id
+            WHERE d.tenant_id = device_write.tenant_id
+              AND d.id = w.id
+              AND o IS DISTINCT FROM w
+            RETURNING d AS dev, o AS old
+        ), logged AS (
+            INSERT INTO goosebit.audit (tenant_id, verb, object, before,
+                                        after)
+            SELECT (x.dev).tenant_id, device_write.verb,
+                   (x.dev).controller_id, goosebit.facts_changed(f.a, f.b),
+                   goosebit.facts_changed(f.b, f.a)
+            FROM (SELECT * FROM written
+                  ORDER BY (written.dev).controller_id) x
+            CROSS JOIN LATERAL (
+                SELECT goosebit.device_facts(x.old) AS a,
+                       goosebit.device_facts(x.dev) AS b OFFSET 0) f
+            RETURNING object, before, after
+        )
+        SELECT w.dev, l.before, l.after
+        FROM logged l
+        JOIN written w ON (w.dev).controller_id = l.object
+        ORDER BY (w.dev).controller_id
+    LOOP
+        change := ((r.dev).controller_id, r.before, r.after, NULL, NULL);
+
+        IF (r.dev).open_action_id IS NOT NULL THEN
+            target := goosebit.decide(r.dev, NULL, pg_catalog.now());
+            IF target.supersede THEN
+                change.action_id := target.action_id;
+                change.action := goosebit.action_cancel(tenant_id,
+                    (r.dev).id, 'superseded', false);
+            END IF;
+        END IF;
+
+        RETURN NEXT change;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION goosebit.device_write IS
+    'stores what a verb wants of locked devices, audited; supersedes';
+
+
+-- Text that operators type and others see: no control characters, no empty
+-- or endless ones. NULL passes.
+CREATE FUNCTION goosebit.text_check(what text, value text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF value = '' OR pg_catalog.octet_length(value) > 255 THEN
+        PERFORM goosebit.fail('GB003',
+            pg_catalog.format('%s: must have 1 to 255 bytes', what));
+    END IF;
+
+    IF value ~ '[\u0001-\u001f\u007f-\u009f]' THEN
+        PERFORM goosebit.fail('GB003',
+            pg_catalog.format('%s: must not have control characters', what));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION goosebit.text_check IS
+    'GB003 for what can''t be a name, feed, tag or controller id';
+
+
+CREATE TYPE goosebit_admin.device_added AS (
+    id text, name text, feed text, mode text, tags text[], auth text
+);
+
+
+CREATE FUNCTION goosebit_admin.device_add(
+    tenant text, device text, name text, token bytea, feed text, mode text,
+    tags text[])
+RETURNS SETOF goosebit_admin.device_added
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t   int := goosebit.tenant_id(tenant);
+    dev goosebit.device;
+    tag text;
+BEGIN
+    PERFORM goosebit.text_check('device id', device);
+    PERFORM goosebit.text_check('name', device_add.name);
+    PERFORM goosebit.text_check('feed', device_add.feed);
+    FOREACH tag IN ARRAY device_add.tags LOOP
+        PERFORM goosebit.text_check('tag', tag);
+    END LOOP;
+
+    INSERT INTO goosebit.device AS x
+        (tenant_id, controller_id, name, token, feed, mode, mode_before, tags)
+    VALUES (t, device, device_add.name, device_add.token,
+            COALESCE(device_add.feed, 'default'),
+            COALESCE(device_add.mode, 'rollout'),
+            CASE device_add.mode WHEN 'pinned' THEN 'rollout' END,
+            ARRAY(SELECT DISTINCT u.s COLLATE "C"
+                  FROM unnest(device_add.tags) AS u (s) ORDER BY 1))
+    ON CONFLICT (tenant_id, controller_id) DO NOTHING
+    RETURNING x.* INTO dev;
+
+    IF dev.id IS NULL THEN
+        PERFORM goosebit.fail('GB002',
+            format('device "%s": exists already', device));
+    END IF;
+
+    PERFORM goosebit.audit_write(t, 'device.add', device, NULL,
+        jsonb_strip_nulls(goosebit.device_facts(dev)));
+
+    RETURN QUERY
+    SELECT dev.controller_id, dev.name, dev.feed, dev.mode, dev.tags,
+           CASE WHEN dev.token IS NULL THEN 'none' ELSE 'token' END;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_add IS
+    'registers a device beforehand; token is its SHA-256';
+
+
+-- NULL leaves a field as it is; an empty name and a poll_time of 0 clear
+-- theirs. Another mode than assigned or pinned ends the assignment.
+CREATE FUNCTION goosebit_admin.device_set(
+    tenant text, devices text[], feed text, mode text, name text,
+    tags_add text[], tags_remove text[], poll_time int)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t      int := goosebit.tenant_id(tenant);
+    tag    text;
+    fields jsonb;
+BEGIN
+    PERFORM goosebit.text_check('feed', device_set.feed);
+    PERFORM goosebit.text_check('name', NULLIF(device_set.name, ''));
+    FOREACH tag IN ARRAY device_set.tags_add LOOP
+        PERFORM goosebit.text_check('tag', tag);
+    END LOOP;
+
+    fields := jsonb_strip_nulls(jsonb_build_object(
+                  'feed', device_set.feed, 'mode', device_set.mode));
+    IF device_set.name IS NOT NULL THEN
+        fields := fields || jsonb_build_object('name', NULLIF(name, ''));
+    END IF;
+    IF device_set.poll_time IS NOT NULL THEN
+        fields := fields
+               || jsonb_build_object('poll_time', NULLIF(poll_time, 0));
+    END IF;
+
+    RETURN QUERY
+    SELECT w.* FROM goosebit.device_write(t, 'device.set', ARRAY(
+        SELECT jsonb_populate_record(d, fields || jsonb_build_object('tags',
+                   ARRAY(SELECT u.s COLLATE "C"
+                         FROM unnest(d.tags || device_set.tags_add) AS u (s)
+                         WHERE u.s <> ALL (device_set.tags_remove)
+                         GROUP BY 1 ORDER BY 1))
+               || CASE
+                  WHEN device_set.mode = d.mode OR device_set.mode IS NULL
+                  THEN '{}'
+                  WHEN device_set.mode = 'pinned'
+                  THEN jsonb_build_object('mode_before', d.mode)
+                  WHEN device_set.mode = 'assigned'
+                  THEN '{"mode_before": null}'
+                  ELSE '{"mode_before": null, "assigned_software_id": null}'
+                  END)
+        FROM goosebit.device_lock(t, devices) d)) w;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_set IS
+    'sets feed, mode, name, tags and poll time of devices';
+
+
+-- Each assignment is a target of its own, so giving the same software again
+-- tries it again.
+CREATE FUNCTION goosebit_admin.device_assign(tenant text, devices text[],
+                                             software text, type text)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t      int := goosebit.tenant_id(tenant);
+    s      int := goosebit.software_find(t, software);
+    locked goosebit.device[];
+    misfit goosebit.device;
+BEGIN
+    -- Held until the end, so that nobody deletes it meanwhile.
+    PERFORM FROM goosebit.software x
+    WHERE x.tenant_id = t AND x.id = s FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM goosebit.fail('GB001',
+            format('software "%s": not found', software));
+    END IF;
+
+    locked := ARRAY(SELECT d FROM goosebit.device_lock(t, devices) d);
+
+    SELECT d.* INTO misfit FROM unnest(locked) AS d
+    WHERE NOT goosebit.software_fits(t, s, d.hw_model, d.hw_revision)
+    LIMIT 1;
+
+    IF misfit.id IS NOT NULL THEN
+        PERFORM goosebit.fail('GB006',
+            format('device "%s": %s does not fit its hardware %s %s',
+                   misfit.controller_id, goosebit.software_label(t, s),
+                   misfit.hw_model, misfit.hw_revision),
+            CASE WHEN misfit.config_data_at IS NULL
+                 THEN 'it has not yet said what hardware it is'
+                 ELSE 'software ' || s || ' is for '
+                      || COALESCE((SELECT string_agg(h.model || ' '
+                                                     || h.revision, ', '
+                                       ORDER BY h.model, h.revision)
+                                   FROM goosebit.software_hardware h
+                                   WHERE h.tenant_id = t
+                                     AND h.software_id = s), 'no hardware')
+                 END);
+    END IF;
+
+    RETURN QUERY
+    SELECT w.* FROM goosebit.device_write(t, 'device.assign', ARRAY(
+        SELECT jsonb_populate_record(d, jsonb_build_object(
+                   'mode', 'assigned', 'mode_before', NULL,
+                   'assignment', d.assignment + 1,
+                   'assigned_software_id', s,
+                   'assigned_type', COALESCE(device_assign.type, 'forced'),
+                   'assigned_confirm', false, 'assigned_window', NULL))
+        FROM unnest(locked) AS d)) w;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_assign IS
+    'mode assigned with a software that fits each device';
+
+
+CREATE FUNCTION goosebit_admin.device_pin(tenant text, devices text[],
+                                          pinned boolean)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t int := goosebit.tenant_id(tenant);
+BEGIN
+    RETURN QUERY
+    SELECT w.* FROM goosebit.device_write(t,
+        CASE WHEN pinned THEN 'device.pin' ELSE 'device.unpin' END, ARRAY(
+        SELECT CASE
+            WHEN pinned = (d.mode = 'pinned') THEN d
+            WHEN pinned THEN jsonb_populate_record(d,
+                jsonb_build_object('mode', 'pinned', 'mode_before', d.mode))
+            ELSE jsonb_populate_record(d, jsonb_build_object('mode',
+                COALESCE(d.mode_before, 'rollout'), 'mode_before', NULL))
+            END
+        FROM goosebit.device_lock(t, devices) d)) w;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_pin IS
+    'pins devices, or puts them back to the mode before';
+
+
+CREATE FUNCTION goosebit_admin.device_force(tenant text, devices text[],
+                                            force boolean)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t int := goosebit.tenant_id(tenant);
+BEGIN
+    RETURN QUERY
+    SELECT w.* FROM goosebit.device_write(t,
+        CASE WHEN force THEN 'device.force' ELSE 'device.unforce' END, ARRAY(
+        SELECT jsonb_populate_record(d,
+                   jsonb_build_object('force_update', force))
+        FROM goosebit.device_lock(t, devices) d)) w;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_force IS
+    'one attempt whatever is installed, done or held; or not after all';
+
+
+CREATE FUNCTION goosebit_admin.device_block(tenant text, devices text[],
+                                            blocked boolean)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t int := goosebit.tenant_id(tenant);
+BEGIN
+    RETURN QUERY
+    SELECT w.* FROM goosebit.device_write(t,
+        CASE WHEN blocked THEN 'device.block' ELSE 'device.unblock' END,
+        ARRAY(
+        SELECT jsonb_populate_record(d,
+                   jsonb_build_object('blocked', device_block.blocked))
+        FROM goosebit.device_lock(t, devices) d)) w;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_block IS
+    'devices that get 401 and stay known';
+
+
+-- token is the SHA-256 of the new one, NULL takes it away.
+CREATE FUNCTION goosebit_admin.device_token(tenant text, device text,
+                                            token bytea)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t      int := goosebit.tenant_id(tenant);
+    wanted goosebit.device;
+BEGIN
+    SELECT d.* INTO wanted FROM goosebit.device_lock(t, ARRAY[device]) d;
+    wanted.token := device_token.token;
+
+    RETURN QUERY
+    SELECT w.id, COALESCE(w.before, '{"token": "old"}'),
+           COALESCE(w.after, '{"token": "new"}'), w.action_id, w.action
+    FROM goosebit.device_write(t, 'device.token', ARRAY[wanted]) w;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_token IS
+    'stores or clears the digest of a device''s token';
+
+
+-- Where the only answer is that the devices go on, nothing was cancelled and
+-- that is an error.
+CREATE FUNCTION goosebit_admin.device_cancel(tenant text, devices text[],
+                                             at_once boolean)
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t       int := goosebit.tenant_id(tenant);
+    dev     goosebit.device;
+    a       goosebit.action;
+    change  goosebit_admin.device_change;
+    stopped boolean := false;
+    refused goosebit_admin.device_change;
+BEGIN
+    FOR dev IN SELECT d.* FROM goosebit.device_lock(t, devices) d LOOP
+        SELECT x.* INTO a FROM goosebit.action x
+        WHERE x.tenant_id = t AND x.device_id = dev.id
+          AND x.id = dev.open_action_id;
+        CONTINUE WHEN NOT FOUND;
+
+        change := (dev.controller_id, jsonb_build_object('state', a.state),
+                NULL, a.id, goosebit.action_cancel(t, dev.id, 'operator',
+                                                   at_once));
+        IF change.action = 'refused' THEN
+            refused := change;
+            change.after := change.before;
+        ELSE
+            stopped := true;
+            SELECT jsonb_build_object('state', x.state) INTO change.after
+            FROM goosebit.action x
+            WHERE x.tenant_id = t AND x.device_id = dev.id AND x.id = a.id;
+            PERFORM goosebit.audit_write(t, 'device.cancel',
+                dev.controller_id,
+                jsonb_build_object('action', a.id) || change.before,
+                jsonb_build_object('action', a.id) || change.after);
+        END IF;
+        RETURN NEXT change;
+    END LOOP;
+
+    IF refused.id IS NOT NULL AND NOT stopped THEN
+        PERFORM goosebit.fail('GB006',
+            format('device "%s": refused to cancel action %s and goes on',
+                   refused.id, refused.action_id),
+            '--now ends the action without asking the device');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_cancel IS
+    'cancels the open action of each device that has one';
+
+
+-- With all that is known of them, their history included. What others count
+-- of a rollout no longer holds these devices.
+CREATE FUNCTION goosebit_admin.device_delete(tenant text, devices text[])
+RETURNS SETOF goosebit_admin.device_change
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t   int := goosebit.tenant_id(tenant);
+    ids bigint[];
+BEGIN
+    RETURN QUERY
+    WITH locked AS MATERIALIZED (
+        SELECT d.controller_id, d.open_action_id, jsonb_strip_nulls(
+                   goosebit.device_facts(d)
+                   || jsonb_build_object('sw_version', d.sw_version,
+                          'hw_model', d.hw_model,
+                          'hw_revision', d.hw_revision,
+                          'state', d.state)) AS before
+        FROM goosebit.device_lock(t, devices) d
+    ), logged AS (
+        INSERT INTO goosebit.audit (tenant_id, verb, object, before)
+        SELECT t, 'device.delete', l.controller_id, l.before FROM locked l
+    )
+    SELECT l.controller_id, l.before, NULL::jsonb, l.open_action_id,
+           CASE WHEN l.open_action_id IS NOT NULL THEN 'ended' END
+    FROM locked l
+    ORDER BY l.controller_id;
+
+    ids := ARRAY(SELECT d.id FROM goosebit.device d
+                 WHERE d.tenant_id = t AND d.controller_id = ANY (devices));
+
+    DELETE FROM goosebit.action_status s
+    WHERE s.tenant_id = t AND s.device_id = ANY (ids);
+    DELETE FROM goosebit.device_seen s
+    WHERE s.tenant_id = t AND s.device_id = ANY (ids);
+    DELETE FROM goosebit.device d
+    WHERE d.tenant_id = t AND d.id = ANY (ids);
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_delete IS
+    'forgets devices and their history';

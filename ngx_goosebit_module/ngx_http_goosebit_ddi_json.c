@@ -143,8 +143,11 @@ ngx_http_goosebit_json_link(gb_json_t *j, const char *name,
     }
 
     if (query) {
+
+        /* any value does, and the path has to stay short (rules 3 and 12) */
+
         gb_json_string_part(j, query, ngx_strlen(query));
-        gb_json_string_int(j, id);
+        gb_json_string_int(j, id % 10);
     }
 
     ngx_http_goosebit_json_link_end(j);

@@ -403,7 +403,9 @@ ngx_http_goosebit_reply_filter(ngx_http_request_t *r)
         }
     }
 
-    if (ctx->answered) {
+    /* a filter further down may turn an answer of ours into a 412 */
+
+    if (ctx->answered && !r->filter_finalize) {
         return ngx_http_next_header_filter(r);
     }
 

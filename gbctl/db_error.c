@@ -59,10 +59,17 @@ db_fail(cli_t *cli, const PGresult *res)
     text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     hint = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_HINT) : NULL;
 
-    if (state == NULL || PQstatus(conn) != CONNECTION_OK) {
+    if (PQstatus(conn) != CONNECTION_OK) {
         return cli_fail(cli, CLI_NO_DB, "unreachable", NULL,
                         "lost the connection to the database%s%s",
                         text ? ": " : "", text ? text : "");
+    }
+
+    /* not from the server, but libpq's own: out of memory */
+
+    if (state == NULL) {
+        state = "";
+        text = PQerrorMessage(conn);
     }
 
     s = db_state(state);
@@ -90,7 +97,8 @@ db_fail(cli_t *cli, const PGresult *res)
     } else {
         (void) cli_fail(cli, s->status, s->code,
                         s->status == CLI_NO_DB ? NULL : hint,
-                        "the database says: %s (%s)", message, state);
+                        "the database says: %s%s%s%s", message,
+                        state[0] ? " (" : "", state, state[0] ? ")" : "");
     }
 
     free(message);

@@ -131,6 +131,10 @@ sub pg_conf {
 
 sub pg_start {
     my ($s) = @_;
+
+    # A dead postmaster that nobody has reaped looks alive to PostgreSQL.
+    unlink "$s->{pg}/data/postmaster.pid" if !pg_pid($s);
+
     my ($rc, $out) = run({ postgres => 1, may_fail => 1 }, 'pg_ctl', 'start',
         '-s', '-w', '-t', '60', '-D', "$s->{pg}/data", '-l',
         "$s->{pg}/postgresql.log");

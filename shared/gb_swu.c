@@ -55,8 +55,7 @@ static la_int64_t gb_swu_skip_cb(struct archive *a, void *data,
     la_int64_t request);
 static int gb_swu_read_members(gb_swu_file_t *f, gb_error_t *err);
 static int gb_swu_next(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err);
-static int gb_swu_no_header(gb_swu_file_t *f, gb_error_t *err);
-static int gb_swu_check_header(gb_swu_file_t *f, gb_swu_member_t *m,
+static int gb_swu_peek(gb_swu_file_t *f, gb_swu_member_t *m, uint64_t *data,
     gb_error_t *err);
 static int gb_swu_member(gb_swu_file_t *f, gb_swu_member_t *m, unsigned n,
     gb_error_t *err);
@@ -255,7 +254,14 @@ gb_swu_read_members(gb_swu_file_t *f, gb_error_t *err)
 static int
 gb_swu_next(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err)
 {
-    int  rc;
+    int       rc;
+    uint64_t  data;
+
+    data = 0;
+
+    if (gb_swu_peek(f, m, &data, err) != GB_OK) {
+        return GB_ERROR;
+    }
 
     rc = archive_read_next_header(f->archive, &f->entry);
 
@@ -263,87 +269,67 @@ gb_swu_next(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err)
         return GB_DECLINED;
     }
 
-    /*
-     * ARCHIVE_WARN, too: libarchive looks for the next header in garbage,
-     * where SWUpdate stops.
-     */
-
-    if (rc != ARCHIVE_OK) {
-        return gb_swu_no_header(f, err);
+    if (rc != ARCHIVE_OK
+        || (uint64_t) archive_read_header_position(f->archive) != f->next)
+    {
+        return gb_swu_failed(f, "a cpio header", err);
     }
 
     m->name = archive_entry_pathname(f->entry);
 
-    if (m->name == NULL || m->name[0] == '\0'
-        || strlen(m->name) > GB_SWU_NAME_MAX)
-    {
-        return gb_error_set(err, "a member's name is %s",
-                            m->name == NULL || m->name[0] == '\0'
-                            ? "empty" : "too long");
+    if (m->name == NULL || m->name[0] == '\0') {
+        return gb_error_set(err, "damaged at byte %llu: a member without a "
+                            "name", (unsigned long long) f->next);
     }
 
     m->link = (archive_entry_filetype(f->entry) == AE_IFLNK);
 
-    return gb_swu_check_header(f, m, err);
+    if (data > f->size || m->size > f->size - data) {
+        return gb_error_set(err, "truncated within \"%s\", which has %lu "
+                            "bytes", m->name, (unsigned long) m->size);
+    }
+
+    f->next = (data + m->size + 3) & ~(uint64_t) 3;
+
+    return GB_OK;
 }
 
 
-/* libarchive has no words of its own for what it can't find. */
+/*
+ * The header, before libarchive 3.6 sees it: it would look for the next one in
+ * garbage, where SWUpdate stops, have gigabytes of memory for a name, let the
+ * variants be mixed, and keep the check sum to itself.  "*data" is where the
+ * member's bytes start.
+ */
 
 static int
-gb_swu_no_header(gb_swu_file_t *f, gb_error_t *err)
+gb_swu_peek(gb_swu_file_t *f, gb_swu_member_t *m, uint64_t *data,
+    gb_error_t *err)
 {
-    char     h[GB_SWU_HEADER + 1];
-    ssize_t  n;
+    char      h[GB_SWU_HEADER + 1];
+    ssize_t   n;
+    uint32_t  namesize;
 
     n = pread(f->fd, h, GB_SWU_HEADER, (off_t) f->next);
     h[GB_SWU_HEADER] = '\0';
 
-    if (n == GB_SWU_HEADER
-        && (memcmp(h, f->magic, sizeof(f->magic)) != 0
-            || strspn(h, "0123456789abcdefABCDEF") != GB_SWU_HEADER))
+    if (n != GB_SWU_HEADER) {
+        return gb_error_set(err, "truncated within a cpio header");
+    }
+
+    if (memcmp(h, f->magic, sizeof(f->magic)) != 0
+        || strspn(h, "0123456789abcdefABCDEF") != GB_SWU_HEADER
+        || gb_swu_hex8(h + 54, &m->size) != GB_OK
+        || gb_swu_hex8(h + 94, &namesize) != GB_OK
+        || gb_swu_hex8(h + 102, &m->sum) != GB_OK
+        || namesize == 0
+        || namesize > GB_SWU_NAME_MAX)
     {
         return gb_error_set(err, "damaged at byte %llu: no cpio header",
                             (unsigned long long) f->next);
     }
 
-    return gb_swu_failed(f, "a cpio header", err);
-}
-
-
-/*
- * libarchive keeps the check sum to itself, and lets the variants be mixed:
- * the header is read once more.
- */
-
-static int
-gb_swu_check_header(gb_swu_file_t *f, gb_swu_member_t *m, gb_error_t *err)
-{
-    char      h[GB_SWU_HEADER];
-    uint32_t  namesize;
-    uint64_t  pos;
-
-    pos = (uint64_t) archive_read_header_position(f->archive);
-
-    if (pread(f->fd, h, sizeof(h), (off_t) pos) != sizeof(h)
-        || memcmp(h, f->magic, sizeof(f->magic)) != 0
-        || gb_swu_hex8(h + 54, &m->size) != GB_OK
-        || gb_swu_hex8(h + 94, &namesize) != GB_OK
-        || gb_swu_hex8(h + 102, &m->sum) != GB_OK)
-    {
-        return gb_error_set(err, "the cpio header of \"%s\" is damaged",
-                            m->name);
-    }
-
-    pos += GB_SWU_HEADER + (uint64_t) namesize;
-    pos = (pos + 3) & ~(uint64_t) 3;
-
-    if (pos > f->size || m->size > f->size - pos) {
-        return gb_error_set(err, "truncated within \"%s\", which has %lu "
-                            "bytes", m->name, (unsigned long) m->size);
-    }
-
-    f->next = (pos + m->size + 3) & ~(uint64_t) 3;
+    *data = (f->next + GB_SWU_HEADER + namesize + 3) & ~(uint64_t) 3;
 
     return GB_OK;
 }

@@ -11,6 +11,8 @@
 static ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_create(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_call_e call,
     ngx_http_goosebit_pg_handler_pt handler);
+static void ngx_http_goosebit_ask_submit(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_query_t *q);
 static void ngx_http_goosebit_ask_refused(
     ngx_http_goosebit_pg_result_t *result, void *data);
 static void ngx_http_goosebit_ask_result(
@@ -69,7 +71,7 @@ ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
     }
 
     ngx_http_goosebit_ddi_param(ddi, q, call);
-    ngx_http_goosebit_pg_submit(ddi->mcf->pg, q);
+    ngx_http_goosebit_ask_submit(ddi, q);
 
     return NGX_OK;
 }
@@ -93,6 +95,24 @@ ngx_http_goosebit_ask_refuse(ngx_http_goosebit_ddi_t *ddi, ngx_uint_t status)
     }
 
     ngx_http_goosebit_ddi_param(ddi, q, NGX_HTTP_GOOSEBIT_CALL_POLL);
+    ngx_http_goosebit_ask_submit(ddi, q);
+}
+
+
+/* a client that leaves meanwhile ends the request, and so detaches q */
+
+static void
+ngx_http_goosebit_ask_submit(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_query_t *q)
+{
+    ngx_http_request_t  *r;
+
+    r = ddi->request;
+
+    if (r->read_event_handler == ngx_http_block_reading) {
+        r->read_event_handler = ngx_http_test_reading;
+    }
+
     ngx_http_goosebit_pg_submit(ddi->mcf->pg, q);
 }
 
@@ -116,7 +136,10 @@ ngx_http_goosebit_ask_refused(ngx_http_goosebit_pg_result_t *result,
         switch (ngx_http_goosebit_ask_status(ddi, result)) {
 
         case NGX_HTTP_UNAUTHORIZED:
-            status = NGX_HTTP_UNAUTHORIZED;
+            if (status != NGX_HTTP_NOT_ALLOWED) {
+                status = NGX_HTTP_UNAUTHORIZED;
+            }
+
             break;
 
         case NGX_HTTP_NOT_FOUND:

@@ -391,12 +391,20 @@ ngx_http_goosebit_pg_conn_free(ngx_http_goosebit_pg_conn_t *conn)
 
     conn->c = NULL;
 
-    if (c->read->active) {
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
-    }
+    if (PQsocket(conn->db) == c->fd) {
 
-    if (c->write->active) {
-        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+        if (c->read->active) {
+            (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
+        }
+
+        if (c->write->active) {
+            (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+        }
+
+    } else {
+        /* libpq has closed it, and so its events are gone */
+        c->read->active = 0;
+        c->write->active = 0;
     }
 
     if (c->read->posted) {

@@ -1,0 +1,172 @@
+#!/usr/bin/perl
+# Start, reload and stop; configuration that stops them.
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+my $s = stack(workers => 2, yaml => "poll_time: 00:00:30\n",
+    http => 'log_format gb "$goosebit_tenant|$goosebit_device|'
+        . '$goosebit_endpoint|$goosebit_cache_status|$goosebit_reason|'
+        . '$goosebit_db_time|$goosebit_action|$status";',
+    server => 'access_log logs/gb.log gb;');
+my $lock = 'begin; lock table goosebit.tenant in access exclusive mode';
+
+sub poll { my $h = $s->http; $h->send_request('GET', ddi($_[0])); $h }
+
+sub busy { $s->value(q{select count(*) from pg_stat_activity
+    where wait_event_type = 'Lock' and usename = 'goosebit_ddi'}) }
+
+is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
+
+# ---- reload with requests in flight
+
+{
+    my $psql = $s->psql;
+    my %old = map { $_ => 1 } $s->workers;
+    $psql->send($lock)->result;
+    my @c = map { poll("d$_") } 1 .. 10;
+    ok(wait_for(sub { busy() }, 5), 'polls are in flight');
+    kill HUP => $s->pid;
+    ok(wait_for(sub { grep { !$old{$_} } $s->workers }, 5),
+        'new workers are there');
+    ok((grep { $old{$_} } $s->workers), 'an old one stays for its requests');
+    $psql->send('rollback')->result;
+    is_deeply([map { $_->response->{status} } @c], [(200) x 10],
+        'all are answered');
+    ok(wait_for(sub { !grep { $old{$_} } $s->workers }, 3),
+        'then the old workers go');
+    ok(wait_for(sub { $s->value(q{select count(*) from pg_stat_activity
+        where usename = 'goosebit_ddi'}) == 4 }, 5),
+        'and their connections');
+    is($s->get(ddi('d1'))->{status}, 200, 'the new ones serve');
+}
+
+# ---- idle workers go at once
+
+{
+    my $start = time;
+    ok($s->reload, 'a reload without requests');
+    ok(time - $start < 2, 'takes no time');
+}
+
+# ---- stop with requests in flight; what was seen is written
+
+{
+    my $psql = $s->psql;
+    $psql->send($lock)->result;
+    my @c = map { poll("d$_") } 1 .. 10;
+    ok(wait_for(sub { busy() }, 5), 'polls are in flight');
+    my $pid = $s->pid;
+    my $before = $s->value('select now()');
+    kill QUIT => $pid;
+    sleep 0.3;
+    ok(kill(0, $pid), 'nginx waits for them');
+    $psql->send('rollback')->result;
+    is_deeply([map { $_->response->{status} } @c], [(200) x 10],
+        'all are answered');
+    ok(wait_for(sub { !kill 0, $pid }, 5), 'then nginx ends');
+    is($s->value(qq{select count(*) from goosebit.device_seen
+        where seen_at >= '$before'}), 10,
+        'and all are marked as seen after that');
+    is($s->value(q{select count(*) from pg_stat_activity
+        where usename = 'goosebit_ddi'}), 0, 'no connection is left');
+    $s->nginx('start');
+    is($s->get(ddi('d1'))->{status}, 200, 'started again');
+}
+
+# ---- last seen: once a second, and each device once
+
+{
+    $s->get(ddi('d1')) for 1 .. 5;
+    ok(wait_for(sub { $s->value(q{select count(*) from goosebit.device_seen s
+        join goosebit.device d on (d.tenant_id, d.id)
+            = (s.tenant_id, s.device_id)
+        where d.controller_id = 'd1' and address = '127.0.0.1'
+            and seen_at > now() - interval '3 s'}) }, 5),
+        'a device is seen, with its address');
+    ok(wait_for(sub { !$s->get('/status')->{json}{sync}{seen_pending} }, 5),
+        'then nothing is pending');
+}
+
+# ---- variables
+
+{
+    my $log = $s->dir . '/logs/gb.log';
+    $s->get(ddi('d1'));
+    ok(wait_for(sub { slurp($log) =~
+        m{^DEFAULT\|d1\|poll\|BYPASS\|[a-z_]*\|0\.\d{6}\|-\|200$}m }, 3),
+        'variables of a poll') or diag slurp($log);
+    $s->get('/nothing/here');
+    ok(wait_for(sub { slurp($log) =~ m{^-\|-\|other\|-\|[^|]*\|-\|-\|404$}m },
+        3), 'and of what is no such path') or diag slurp($log);
+}
+
+# ---- configuration
+
+{
+    my $yaml = $s->config;
+    my $good = slurp($yaml);
+    my $conf = $s->dir . '/nginx.conf';
+    my $nginx = slurp($conf);
+    my @test = ('nginx', '-p', $s->dir . '/', '-e', '/dev/null', '-t', '-c',
+        $conf);
+
+    my ($pid, @workers) = ($s->pid, sort $s->workers);
+    spew($yaml, "$good\npoll_tme: 00:01:00\n");
+    kill HUP => $pid;
+    ok($s->wait_log(qr/\[emerg\].*goosebit\.yaml:\d+: .*poll_tme/),
+        'a wrong goosebit.yaml stops the reload, with file and line');
+    $s->allow_log(qr/goosebit\.yaml:\d+: .*poll_tme/);
+    is_deeply([sort $s->workers], \@workers, 'the old workers go on');
+    is($s->get(ddi('d1'))->{status}, 200, 'and serve');
+    spew($yaml, $good);
+
+    $s->allow_log(qr/invalid parameter|is duplicate|in the database host/);
+    for (
+        ['connections=0', qr/invalid parameter "connections=0"/],
+        ['connections=x', qr/invalid parameter "connections=x"/],
+        ['queue=0', qr/invalid parameter "queue=0"/],
+        ['timeout=', qr/invalid parameter "timeout="/],
+        ['timeout=1x', qr/invalid parameter "timeout=1x"/],
+        ['prepare=maybe', qr/invalid parameter "prepare=maybe"/],
+        ['what=1', qr/invalid parameter "what=1"/],
+        ['nothing', qr/invalid parameter "nothing"/],
+        [';goosebit_database x', qr/"goosebit_database" directive is dup/],
+    ) {
+        my ($option, $re) = @$_;
+        $option =~ s/^;/; /;
+        spew($conf, $nginx =~ s/(goosebit_database [^;]*);/$1 $option;/r);
+        my $r = run([@test]);
+        isnt($r->{exit}, 0, "goosebit_database … $option");
+        like($r->{err}, $re, 'says why');
+        like($r->{err}, qr/nginx\.conf:\d+/, 'and where');
+    }
+
+    for (
+        ['"host=a,b port=1,2,3"', qr/numbers of hosts and ports differ/],
+        ['"service=x"', qr/"service" is not supported/],
+        ['"nonsense=1 password=secret"', qr/invalid connection string/],
+        ['"host=nowhere.invalid"', qr/database host "nowhere\.invalid"/],
+    ) {
+        my ($info, $re) = @$_;
+        spew($conf, $nginx =~ s/goosebit_database [^;]*;/goosebit_database $info;/r);
+        my $r = run([@test]);
+        isnt($r->{exit}, 0, "goosebit_database $info");
+        like($r->{err}, $re, 'says why');
+        like($r->{err}, qr/nginx\.conf:\d+/, 'and where');
+        unlike($r->{err}, qr/secret/, 'but no password');
+    }
+
+    spew($conf, $nginx =~ s/goosebit_database [^;]*;//r);
+    is(run([@test])->{exit}, 0, 'db_uri of goosebit.yaml will do');
+    spew($yaml, $good =~ s/^db_uri:.*$//mr);
+    my $r = run([@test]);
+    isnt($r->{exit}, 0, 'without any');
+    like($r->{err}, qr/no database: neither "goosebit_database" nor db_uri/,
+        'says so');
+    spew($yaml, $good);
+    spew($conf, $nginx);
+    is(run([@test])->{exit}, 0, 'the stack\'s own is right');
+}
+
+done_testing;

@@ -1,0 +1,104 @@
+#!/usr/bin/perl
+# goosebit_status: JSON, Prometheus, and without a database.
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+my $s = stack(workers => 2, yaml => "metrics:\n  prometheus:\n    enable: true\n");
+
+$s->get(ddi("d$_")) for 1 .. 6;
+$s->get('/nothing');
+$s->put(ddi('d1', 'configData'), body => '{', headers =>
+    ['Content-Type' => 'application/json']);
+
+# ---- JSON
+
+my $r = $s->get('/status');
+is($r->{status}, 200, 'the page');
+is($r->{headers}{'content-type'}, 'application/json', 'is JSON');
+my $j = $r->{json};
+is_deeply($j->{polls}, { hit => 0, miss => 0, stale => 0, bypass => 6 },
+    'polls of all workers');
+is($j->{requests}{poll}{200}, 6, 'requests by endpoint and status');
+is($j->{requests}{configData}{400}, 1, 'refused ones');
+is($j->{requests}{other}{404}, 1, 'and paths that are none');
+is($j->{db}{connections}, 4, 'connections of all workers');
+is($j->{db}{errors}, 0, 'no error');
+ok($j->{db}{seconds} > 0, 'time spent');
+is_deeply($j->{devices}, { DEFAULT => { unknown => 6 } },
+    'devices by tenant and state');
+is_deeply([sort keys %$j],
+    [qw(db devices downloads polls requests sync)], 'the rooms');
+
+# ---- methods
+
+$r = $s->head('/status');
+is($r->{status}, 200, 'HEAD');
+ok($r->{headers}{'content-length'} > 100, 'has a length');
+is($s->post('/status', body => 'x')->{status}, 405, 'POST: 405');
+
+# ---- Prometheus
+
+$r = $s->get('/status?format=prometheus');
+is($r->{status}, 200, 'as Prometheus text');
+like($r->{headers}{'content-type'}, qr{^text/plain; version=0\.0\.4}, 'type');
+my @bad = grep {
+    !/^# (?:HELP|TYPE) goosebit_\w+ \S.*$/
+        && !/^goosebit_\w+(?:\{\w+="[^"]*"(?:,\w+="[^"]*")*\})? [\d.]+$/
+} split /\n/, $r->{body};
+is_deeply(\@bad, [], 'every line is well formed');
+like($r->{body}, qr/^goosebit_polls_bypass 6$/m, 'polls');
+like($r->{body}, qr/^goosebit_requests\{endpoint="poll",status="200"\} 6$/m,
+    'requests');
+like($r->{body}, qr/^goosebit_db_connections 4\.0+$/m, 'connections');
+like($r->{body}, qr/^goosebit_devices\{tenant="DEFAULT",state="unknown"\} 6$/m,
+    'devices');
+like($r->{body}, qr/\n\z/, 'ends with a line feed');
+
+# ---- a reload keeps the counters
+
+ok($s->reload, 'reload');
+is($s->get('/status')->{json}{polls}{bypass}, 6, 'counters stay');
+ok(wait_for(sub { $s->get('/status')->{json}{db}{connections} == 4 }, 5),
+    'connections are those of the new workers');
+
+# ---- asked at most every few seconds
+
+{
+    my $calls = $s->get('/status')->{json}{db}{calls};
+    my $http = $s->http;
+    my $start = time;
+    $http->request('GET', '/status') for 1 .. 50;
+    my $took = time - $start;
+    my $more = $s->get('/status')->{json}{db}{calls} - $calls;
+
+    # ticks and last seen times are among them
+    ok($more < 12 + 4 * $took, "50 pages are not 50 calls ($more)");
+}
+
+# ---- without a database
+
+$s->pg('stop');
+my $start = time;
+$r = $s->get('/status');
+is($r->{status}, 200, 'without a database: 200');
+ok(time - $start < 1, 'at once');
+is($r->{json}{db}{connections}, 0, 'no connection');
+$s->get(ddi('d1')) for 1 .. 3;
+$j = $s->get('/status')->{json};
+is($j->{requests}{poll}{503}, 3, 'refused polls are counted');
+ok($j->{db}{errors} >= 3, 'as errors, too');
+$s->pg('start');
+ok(wait_for(sub { $s->get('/status')->{json}{db}{connections} == 4 }, 15),
+    'with a database again');
+
+# ---- switched off
+
+{
+    my $off = stack(workers => 1, fsync => 'off');
+    is($off->get('/status?format=prometheus')->{status}, 404,
+        'Prometheus text only where it is switched on');
+    is($off->get('/status')->{status}, 200, 'JSON always');
+}
+
+done_testing;

@@ -1,0 +1,230 @@
+#!/usr/bin/perl
+# gbctl software: images go into the store and the database together, or not
+# at all.
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+use Digest::SHA;
+use File::Find;
+use JSON::PP;
+
+my $s = stack(fsync => 'off');
+my $dir = tempdir;
+
+sub make_swu {
+    my ($name, @args) = @_;
+    is(system('t/lib/fixtures/make-swu', '-o', "$dir/$name", @args), 0,
+        "made $name");
+    return "$dir/$name";
+}
+
+sub gbctl { $s->gbctl('software', @_) }
+sub json { gbctl(@_, '-o', 'json')->{json} }
+sub error { decode_json(gbctl(@_, '-o', 'json')->{err})->{error} }
+
+sub stored {
+    my @files;
+    find(sub { push @files, substr $File::Find::name,
+        length($s->artifacts) + 1 if -f }, $s->artifacts)
+        if -d $s->artifacts;
+    return sort @files;
+}
+
+
+# add
+
+my $one = make_swu('one.swu', '-V', '1.0.0', '-n', 'demo');
+my $sha = Digest::SHA->new(256)->addfile($one)->hexdigest;
+
+my $r = gbctl('add', $one);
+is($r->{exit}, 0, 'add: exit 0');
+like($r->{out}, qr/^\s*1\s+1\.0\.0\s+swu\s+demo\s+board 1\.0\s/m,
+    'add: says id, version, format, hardware');
+is_deeply([stored()], [sprintf '%s/%s/one.swu', unpack 'a2 a*', $sha],
+    'add: stored under its digest');
+is(Digest::SHA->new(256)->addfile($s->artifacts . '/' . (stored())[0])
+    ->hexdigest, $sha, 'add: the same bytes');
+
+my $list = json('list');
+is(scalar @$list, 1, 'list: an array of one');
+is($list->[0]{sha256}, $sha, 'list: sha256');
+is($list->[0]{sha1}, Digest::SHA->new(1)->addfile($one)->hexdigest,
+    'list: sha1');
+is($list->[0]{size}, -s $one, 'list: size in bytes');
+is_deeply($list->[0]{hardware}, [{ model => 'board', revision => '1.0' }],
+    'list: hardware');
+is($list->[0]{devices} + $list->[0]{rollouts}, 0, 'list: used by nothing');
+
+
+# conflicts leave the store as it was
+
+my @before = stored();
+my $other = make_swu('other.swu', '-V', '1.0.0', '-s', '5000');
+is(gbctl('add', $other)->{exit}, 1, 'the same version and hardware: exit 1');
+is_deeply(error('add', $other), { code => 'conflict', message =>
+    'other.swu: software 1 has version 1.0.0 for the same hardware' },
+    'the error names the other');
+like(gbctl('add', $one)->{err}, qr/^hint: it is this very file$/m,
+    'the same file again is told so');
+is_deeply([stored()], \@before, 'the store is unchanged');
+
+my $pattern = make_swu('pattern.swu', '-V', '1.0.0', '-H', 'board:#RE:^1');
+is(gbctl('add', $pattern)->{exit}, 1, 'a pattern that meets it: exit 1');
+
+my $elsewhere = make_swu('elsewhere.swu', '-V', '1.0.0', '-H', 'other:1.0');
+is(gbctl('add', $elsewhere)->{exit}, 0, 'other hardware is no conflict');
+
+my $fresh = make_swu('fresh.swu', '-V', '3.0.0');
+@before = stored();
+is(gbctl('add', $fresh, $other)->{exit}, 1, 'two files, one a conflict');
+is_deeply([stored()], \@before, 'neither is stored');
+is($s->value("SELECT count(*) FROM goosebit.software WHERE version = '3.0.0'"),
+    0, 'nor registered');
+
+$r = gbctl('add', '--dry-run', $fresh);
+is($r->{exit}, 0, 'dry run: exit 0');
+is_deeply([stored()], \@before, 'dry run: nothing stored');
+is(scalar @{json('list')}, 2, 'dry run: nothing registered');
+
+my $bad = make_swu('bad-pattern.swu', '-V', '4.0.0', '-H', 'board:#RE:(');
+$r = gbctl('add', $bad);
+is($r->{exit}, 1, 'a pattern that does not compile: exit 1');
+like($r->{err}, qr/^gbctl: .*regular expression/, 'and says so');
+
+
+# what is no image
+
+spew("$dir/text", "hello\n");
+spew("$dir/empty", '');
+spew("$dir/cut.swu", substr slurp($one), 0, 700);
+for (['text', qr/neither a SWUpdate image .* nor a RAUC bundle/],
+    ['empty', qr/empty|neither/], ['cut.swu', qr/cut\.swu: /],
+    ['absent', qr/absent: No such file or directory/])
+{
+    my ($name, $like) = @$_;
+    my $got = gbctl('add', "$dir/$name");
+    is($got->{exit}, 1, "$name: exit 1");
+    like($got->{err}, $like, "$name: a clear word");
+    is(scalar(() = $got->{err} =~ /\n/g), 1, "$name: one line");
+}
+is(gbctl('add', $dir)->{exit}, 1, 'a directory: exit 1');
+is_deeply([stored()], \@before, 'nothing was stored for them');
+
+is(gbctl('add')->{exit}, 2, 'no file: exit 2');
+is(gbctl('add', $one, '--url', 'http://x/')->{exit}, 2,
+    'file and URL: exit 2');
+
+
+# a database that is gone, or goes away
+
+is($s->gbctl('--db', 'postgresql:///x?host=/nonexistent', 'software', 'add',
+    $fresh)->{exit}, 3, 'no database: exit 3');
+is_deeply([stored()], \@before, 'no database: nothing stored');
+
+$s->sql('ALTER TABLE goosebit.software_hardware ADD CONSTRAINT no
+    CHECK (false) NOT VALID');
+isnt(gbctl('add', $fresh)->{exit}, 0, 'the registration fails');
+is_deeply([stored()], \@before, 'and leaves no file');
+$s->sql('ALTER TABLE goosebit.software_hardware DROP CONSTRAINT no');
+
+
+# a commit that fails after the file was published
+
+$s->sql(<<'SQL');
+CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+CREATE CONSTRAINT TRIGGER no AFTER INSERT ON goosebit.software
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.no();
+SQL
+isnt(gbctl('add', $fresh)->{exit}, 0, 'the commit fails');
+is_deeply([stored()], \@before, 'the published file is gone again');
+$s->sql('DROP FUNCTION public.no() CASCADE');
+
+
+# show
+
+is(json('show', '1')->{id}, 1, 'show: by id');
+is(json('show', 'demo:1.0.0')->{id}, 1, 'show: by name and version');
+is(json('show', '1')->{signature}{present}, JSON::PP::false,
+    'show: is not signed');
+is(error('show', '99')->{code}, 'not_found', 'show: not found');
+is(error('show', '1.0.0')->{code}, 'ambiguous', 'show: several');
+like(gbctl('show', '1.0.0')->{err},
+    qr/^hint: .*1 \(demo:1\.0\.0\), 2 \(/m, 'show: lists them');
+
+
+# inspect knows the same without a database
+
+my $local = $s->gbctl({ env => { PGHOST => '/nonexistent' } }, 'software',
+    'inspect', $one, '-o', 'json')->{json};
+my $shown = json('show', '1');
+is_deeply([@$local{qw(version format size sha256 md5 hardware)}],
+    [@$shown{qw(version format size sha256 md5 hardware)}],
+    'inspect tells what show tells');
+
+
+# a bundle
+
+is(system('t/lib/fixtures/make-raucb', '-o', "$dir/b.raucb"), 0,
+    'made a bundle');
+is(gbctl('add', "$dir/b.raucb")->{exit}, 0, 'rauc: added');
+is_deeply((grep { $_->{format} eq 'rauc' } @{json('list')})[0]{hardware},
+    [{ model => 'my-board', revision => 'rev4.2' }], 'rauc: hardware');
+
+
+# delete
+
+$s->gbctl('rollout', 'create', '--software', '1');
+is_deeply(error('delete', '1'), { code => 'in_use',
+    message => 'software "1": in use by rollout 1' }, 'delete: in use');
+is(gbctl('delete', '2', '1')->{exit}, 1, 'delete: one of two is in use');
+ok($s->value('SELECT 1 FROM goosebit.software WHERE id = 2'),
+    'delete: so the other stays too');
+$s->gbctl('rollout', 'delete', '1');
+
+is(gbctl('delete', '1', '--dry-run')->{exit}, 0, 'delete: dry run');
+is(json('show', '1')->{id}, 1, 'delete: dry run deletes nothing');
+
+@before = grep { !/one\.swu$/ } stored();
+is(gbctl('delete', '1')->{exit}, 0, 'delete: exit 0');
+is_deeply([stored()], \@before, 'delete: its file is gone, others stay');
+
+
+# one file, two tenants
+
+$s->sql("INSERT INTO goosebit.tenant (name) VALUES ('Two')");
+is(gbctl('add', $one)->{exit}, 0, 'added again');
+is($s->gbctl('-t', 'two', 'software', 'add', $one)->{exit}, 0,
+    'added by another tenant');
+my ($id) = map { $_->{id} } grep { $_->{sha256} eq $sha } @{json('list')};
+is(gbctl('delete', $id)->{exit}, 0, 'deleted by one');
+is(scalar(grep { /one\.swu$/ } stored()), 1, 'the other still has the file');
+
+
+# remote: the device gets the URL
+
+make_swu('remote.swu', '-V', '9.0.0');
+my $web = stack(fsync => 'off', server =>
+    "location /www/ { alias $dir/; }\n");
+chmod 0755, $dir;
+my $url = $web->url . '/www/remote.swu';
+(my $secret = $url) =~ s{://}{://user:geheim\@};
+is(gbctl('add', '--url', $secret)->{exit}, 0, 'remote: added');
+my $remote = json('show', '9.0.0');
+(my $masked = $secret) =~ s/geheim/***/;
+is($remote->{uri}, $masked, 'remote: the password is not shown');
+is($remote->{sha256},
+    Digest::SHA->new(256)->addfile("$dir/remote.swu")->hexdigest,
+    'remote: hashed');
+is(scalar(grep { /remote\.swu$/ } stored()), 0,
+    'remote: not stored');
+is($s->value("SELECT uri FROM goosebit.software WHERE version = '9.0.0'"),
+    $secret, 'remote: the device will get all of it');
+is(gbctl('add', '--url', $web->url . '/www/no.swu')->{exit}, 1,
+    'remote: not found is exit 1');
+is(gbctl('add', '--url', $url, '--sha256', '0' x 64)->{exit}, 1,
+    'remote: another digest is refused');
+
+done_testing;

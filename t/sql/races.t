@@ -1,0 +1,240 @@
+# What two sessions may do to each other: final feedback, registration and
+# the bounds of concurrency, each with real sessions of the module's role.
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+my $s = stack(nginx => 0, fsync => 'off');
+my @sessions = map { $s->psql(user => 'goosebit_ddi') } 1 .. 16;
+
+my $sw = $s->value(<<'SQL');
+insert into goosebit.software (tenant_id, name, version, version_key, format,
+    filename, size, sha256, sha1, md5)
+values (1, 'os', '2.0.0', goosebit.version_key('2.0.0'), 'swu', 'a.swu', 1,
+    repeat('a', 64), repeat('b', 40), repeat('c', 32)) returning id
+SQL
+$s->sql(<<"SQL");
+insert into goosebit.software_hardware
+    (tenant_id, software_id, model, revision, version_key)
+values (1, $sw, 'default', 'default', goosebit.version_key('2.0.0'))
+SQL
+
+
+sub rollout {
+    my ($feed, $bound) = @_;
+    return $s->value('insert into goosebit.rollout (tenant_id, software_id,'
+        . " feed, max_concurrent) values (1, $sw, '$feed', "
+        . ($bound // 'null') . ') returning id');
+}
+
+
+sub devices {
+    my ($feed, $n) = @_;
+    $s->sql("insert into goosebit.device (tenant_id, controller_id, feed,"
+        . " sw_version, state, config_data_at)"
+        . " select 1, '$feed-' || i, '$feed', '1.0.0', 'registered', now()"
+        . " from generate_series(1, $n) i");
+    return map {"$feed-$_"} 1 .. $n;
+}
+
+
+# A call of goosebit_ddi with the five that every call starts with.
+sub call {
+    my ($columns, $function, $device, @rest) = @_;
+    return "select $columns from goosebit_ddi.$function(" . join(', ',
+        "'default'", "'$device'", 'null', 'null', "'off'", @rest) . ')';
+}
+
+
+sub start {
+    my ($device, $bound) = @_;
+    return call("coalesce(link, 'none')", 'start', $device, 60, $bound // 1000);
+}
+
+
+sub feedback {
+    my ($device, $id, $execution, $finished) = @_;
+    return call('status', 'feedback', $device, "'deployment'", $id,
+        "'$execution'", "'$finished'", 'null', 'null', "'{}'");
+}
+
+
+sub open_action {
+    my ($device) = @_;
+    return $s->value("select open_action_id from goosebit.device"
+        . " where controller_id = '$device'");
+}
+
+
+# All at once; their answers.
+sub together {
+    my (@statements) = @_;
+    $sessions[$_]->send($statements[$_]) for 0 .. $#statements;
+    return map { $sessions[$_]->result(30) // 'no answer' } 0 .. $#statements;
+}
+
+
+subtest 'two final feedbacks at once' => sub {
+    my $r = rollout('final');
+    my ($one, $two) = devices('final', 2);
+    my ($a, $b) = @sessions;
+
+    for my $case ([$one, 'success', 200], [$two, 'failure', 410]) {
+        my ($device, $other, $status) = @$case;
+        $a->query(start($device));
+        my $id = open_action($device);
+
+        $a->query('begin');
+        is($a->query(feedback($device, $id, 'closed', 'success')), 200,
+            'the first');
+        $b->send(feedback($device, $id, 'closed', $other));
+        ok($b->waits(0.3), 'the second waits for it');
+        $a->query('commit');
+        is($b->result, $status, "then $other is $status");
+        is($s->value('select count(*) from goosebit.action_status'
+            . " where action_id = $id"), 1, 'one final status is kept');
+    }
+
+    is($s->value("select success from goosebit.rollout_counts(1, $r)"), 2,
+        'each device is counted once');
+    is($s->value("select failure from goosebit.rollout_counts(1, $r)"), 0,
+        'and no failure');
+};
+
+
+subtest 'sixteen finals of sixteen devices, each sent twice' => sub {
+    my $r = rollout('many');
+    my @devices = devices('many', 16);
+    together(map { start($_) } @devices);
+    my @final = map { feedback($_, open_action($_), 'closed', 'success') }
+        @devices;
+
+    is_deeply([together(@final)], [(200) x 16], 'all 200');
+    is_deeply([together(reverse @final)], [(200) x 16], 'again');
+    is($s->value("select success from goosebit.rollout_counts(1, $r)"), 16,
+        'none lost, none counted twice');
+};
+
+
+subtest 'sixteen sessions register one new device' => sub {
+    my $register = call('status', 'register', 'new-one', 60, 1000);
+    my ($first, @rest) = @sessions;
+
+    $first->query('begin');
+    is($first->query($register), 200, 'the first');
+    $_->send($register) for @rest;
+    ok($rest[0]->waits(0.3), 'the others wait for it');
+    $first->query('commit');
+    is_deeply([map { $_->result } @rest], [(200) x 15], 'and are answered');
+    is($s->value("select count(*) from goosebit.device"
+        . " where controller_id = 'new-one'"), 1, 'one device');
+
+    is_deeply([together(map { call('status', 'config_data', 'new-one',
+        "'merge'", "'{hw_model,hw_revision}'", "'{novel,r$_}'") } 1 .. 16)],
+        [(200) x 16], 'its new hardware, sixteen times');
+    is($s->value("select state from goosebit.device"
+        . " where controller_id = 'new-one'"), 'registered', 'is registered');
+
+    my @all = map { call('status', 'register', "crowd-$_", 60, 1000) } 1 .. 16;
+    is_deeply([together(@all)], [(200) x 16], 'sixteen new devices');
+    is_deeply([together(map { call('status', 'config_data', "crowd-$_",
+        "'merge'", "'{hw_model}'", "'{fresh}'") } 1 .. 16)], [(200) x 16],
+        'of one new hardware');
+    is($s->value("select count(*) from goosebit.device"
+        . " where hw_model = 'fresh'"), 16, 'all have it');
+};
+
+
+subtest 'setup: one first token' => sub {
+    my @tokens = map { sprintf "sha256('%d')", $_ } 1 .. 16;
+    my @answers = together(map { "select status from goosebit_ddi.register("
+        . "'default', 'claimed', 'target', $_, 'setup', 60, 1000)" } @tokens);
+
+    is(scalar(grep { $_ eq '200' } @answers), 1, 'one is let in');
+    is(scalar(grep { $_ eq '401' } @answers), 15, 'the others are not');
+};
+
+
+# The bound is one: of the rollout, then of the tenant over two rollouts.
+sub bound_of_one {
+    my ($bound, @devices) = @_;
+    my ($a, $b) = @sessions;
+
+    $a->query('begin');
+    is($a->query(start($devices[0], $bound)), 'deploymentBase', 'takes it');
+    $b->send(start($devices[1], $bound));
+    ok($b->waits(0.3), 'another waits');
+    $a->query('commit');
+    is($b->result, 'none', 'and finds it taken');
+    $a->query(feedback($devices[0], open_action($devices[0]), 'closed',
+        'success'));
+
+    my ($rounds, $most, $started) = (0, 0, 0);
+    while ($rounds++ < 12) {
+        my @links = together(map { start($_, $bound) } @devices);
+        my @open = map {@$_} @{ids($s->sql('select d.controller_id from'
+            . ' goosebit.action a join goosebit.device d on d.id = a.device_id'
+            . ' where a.ended_at is null'))};
+        $most = @open if @open > $most;
+        $started += grep { $_ eq 'deploymentBase' } @links;
+        together(map { feedback($_, open_action($_), 'closed', 'success') }
+            @open);
+    }
+    is($most, 1, 'never two running');
+    is($started, 12, 'and never none, while some wait');
+}
+
+
+# Rows as text or arrays, whichever the stack's sql() gives.
+sub ids {
+    my (@rows) = @_;
+    return [map { ref $_ ? $_ : [$_] } @rows];
+}
+
+
+subtest 'a rollout\'s bound of one, sixteen sessions' => sub {
+    rollout('narrow', 1);
+    bound_of_one(1000, devices('narrow', 16));
+};
+
+
+subtest 'the tenant\'s bound of one, over two rollouts' => sub {
+    rollout('left');
+    rollout('right');
+    my @left = devices('left', 8);
+    my @right = devices('right', 8);
+    bound_of_one(1, map { ($left[$_], $right[$_]) } 0 .. 7);
+};
+
+
+subtest 'tick: one at a time' => sub {
+    my ($a, $b) = @sessions;
+
+    $s->sql("update goosebit.tick_state set ran_at = '-infinity'");
+    $a->query('begin');
+    is($a->query('select * from goosebit_ddi.tick()'), 't', 'runs');
+    is($b->query('select * from goosebit_ddi.tick()'), 'f',
+        'the other returns at once');
+    $a->query('commit');
+};
+
+
+subtest 'batches in one order don\'t deadlock' => sub {
+    rollout('order');
+    my @devices = devices('order', 16);
+    together(map { start($_) } @devices);
+    my @id = map { open_action($_) } @devices;
+    my @order = sort { $devices[$a] cmp $devices[$b] } 0 .. 15;
+
+    for my $round (1 .. 5) {
+        my @batches = map {
+            join ";\n", 'begin', (map { feedback($devices[$_], $id[$_],
+                'proceeding', 'none') } @order), 'commit'
+        } 1 .. 8;
+        my $bad = grep { /ERROR|no answer/ } together(@batches);
+        is($bad, 0, "round $round");
+    }
+};
+
+done_testing;

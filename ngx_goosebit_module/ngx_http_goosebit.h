@@ -112,6 +112,7 @@ typedef struct {
     ngx_http_complex_value_t      *tenant;          /* NULL: any configured */
     ngx_http_complex_value_t      *base_url;        /* NULL: $scheme://… */
     off_t                          max_body;        /* client_max_body_size */
+    unsigned                       ddi:1;           /* says goosebit */
 } ngx_http_goosebit_loc_conf_t;
 
 

@@ -351,8 +351,15 @@ ngx_http_goosebit_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     conf->max_body = clcf->client_max_body_size;
 
+    /* "if" and "limit_except" are locations without a handler of their own */
+
+    if (clcf->noname && clcf->handler == NULL && prev->ddi) {
+        clcf->handler = ngx_http_goosebit_ddi_handler;
+    }
+
     if (clcf->handler == ngx_http_goosebit_ddi_handler) {
         clcf->client_max_body_size = 0;
+        conf->ddi = 1;
     }
 
     return NGX_CONF_OK;

@@ -47,8 +47,7 @@ int gb_hash_final(gb_hash_t *h, gb_hash_sums_t *sums, gb_error_t *err)
  * 0 or the failure status.
  */
 int gb_hash_fd(int fd, const char *name, gb_progress_pt progress, void *data,
-    gb_hash_sums_t *sums, gb_error_t *err)
-    GB_MUST_CHECK;
+    gb_hash_sums_t *sums, gb_error_t *err) GB_MUST_CHECK;
 
 
 #endif /* GB_HASH_H */

@@ -68,16 +68,15 @@ typedef struct {
 /*
  * Tells the format by the first bytes, never by the name, and reads what the
  * image says; a file that is shorter than it declares, or whose own check sums
- * are wrong, is refused.  Signatures are not verified.  "opt" may be NULL.  Returns a new image, or NULL
- * with one clear line in "err", which begins with "name" (by the first
- * function: with the path).  The second one reads "fd" by pread() and leaves it
- * open; it must be a regular file or memfd.
+ * are wrong, is refused.  Signatures are not verified.  "opt" may be NULL.
+ * Returns a new image, or NULL with one clear line in "err", which begins with
+ * "name" (by the first function: with the path).  The second one reads "fd" by
+ * pread() and leaves it open; it must be a regular file or memfd.
  */
 gb_image_t *gb_image_parse(const char *path, const gb_image_options_t *opt,
     gb_error_t *err) GB_MUST_CHECK;
 gb_image_t *gb_image_parse_fd(int fd, const char *name,
-    const gb_image_options_t *opt, gb_error_t *err)
-    GB_MUST_CHECK;
+    const gb_image_options_t *opt, gb_error_t *err) GB_MUST_CHECK;
 
 /* "image" may be NULL. */
 void gb_image_free(gb_image_t *image);

@@ -36,8 +36,7 @@ gb_image_t *gb_rauc_parse(int fd, const gb_image_options_t *opt,
  * 0 or the failure status.
  */
 int gb_rauc_parse_manifest(gb_image_t *image, const char *text, size_t len,
-    const gb_image_options_t *opt, gb_error_t *err)
-    GB_MUST_CHECK;
+    const gb_image_options_t *opt, gb_error_t *err) GB_MUST_CHECK;
 
 /*
  * Splits a compatible into hardware and adds it to "image": at its last "-" or
@@ -46,8 +45,7 @@ int gb_rauc_parse_manifest(gb_image_t *image, const char *text, size_t len,
  * pattern (gb_image_options_t) replaces this rule.  0 or the failure status.
  */
 int gb_rauc_add_compatible(gb_image_t *image, const char *compatible,
-    const gb_image_options_t *opt, gb_error_t *err)
-    GB_MUST_CHECK;
+    const gb_image_options_t *opt, gb_error_t *err) GB_MUST_CHECK;
 
 
 #endif /* GB_RAUC_H */

@@ -83,8 +83,7 @@ int gb_store_remove(const char *dir, const char *sha256, const char *filename,
  * Removes temporary files whose writer is gone (each writer holds a lock on
  * its own).  Returns how many, or the (negative) failure status.
  */
-int gb_store_clean(const char *dir, gb_error_t *err)
-    GB_MUST_CHECK;
+int gb_store_clean(const char *dir, gb_error_t *err) GB_MUST_CHECK;
 
 
 #endif /* GB_STORE_H */

@@ -374,7 +374,8 @@ test_damaged(void **state)
 static void
 test_malformed(void **state)
 {
-    size_t          len;
+    size_t          len, payload;
+    uint64_t        used;
     unsigned char  *data;
 
     (void) state;
@@ -390,6 +391,22 @@ test_malformed(void **state)
     refused(data, 50, "truncated: 50 bytes");
     refused(data, len / 2, "truncated");
     refused(data, len - 1, "no signature at its end");
+
+    /* a squashfs that reaches into the hash tree behind it */
+
+    payload = len - 8 - (((size_t) data[len - 2] << 8) | data[len - 1]);
+    assert_int_equal(payload % 4096, 0);
+    used = data[40] | (uint64_t) data[41] << 8 | (uint64_t) data[42] << 16;
+    assert_true(used < payload - 4096);
+    data[40] = (unsigned char) (payload - 100);
+    data[41] = (unsigned char) ((payload - 100) >> 8);
+    data[42] = (unsigned char) ((payload - 100) >> 16);
+    refused(data, len, "do not fit verity-size 4096");
+
+    /* a signature that would reach back into the squashfs */
+
+    data[len - 2] = 0x40;
+    refused(data, len, "no signature at its end");
 
     /* the squashfs super block: size, blocks, compressor, tables */
 

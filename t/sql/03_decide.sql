@@ -226,6 +226,10 @@ SELECT t.fb('s', 'closed', 'success');
 SELECT t.dev('p'); SELECT t.link('p'); SELECT t.fetch('p');
 UPDATE goosebit.rollout SET state = 'paused' WHERE id = :r2;
 SELECT is(t.link('p'), 'deploymentBase', 'paused: what is open goes on');
+SELECT t.rollout(:s25) AS r4 \gset
+UPDATE goosebit.rollout SET state = 'paused' WHERE id = :r4;
+SELECT is(t.link('p'), 'deploymentBase', 'whoever''s it is');
+DELETE FROM goosebit.rollout WHERE id = :r4;
 SELECT is(t.fb('p', 'closed', 'success'), 200, 'to its end');
 UPDATE goosebit.rollout SET state = 'running' WHERE id = :r2;
 

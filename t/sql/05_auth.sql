@@ -51,14 +51,13 @@ INSERT INTO t.rule VALUES
     (NULL,       'none',    401, 401, 401),
     ('nonsense', 'right',   401, 401, 401);
 SELECT is((t.try('token', cred, auth)).status, token,
-          format('%s, %s: a device with a token', auth, cred)),
-       is((t.try('known', cred, auth)).status, known,
-          format('%s, %s: a device without', auth, cred)),
-       is((t.try('stranger', cred, auth)).status, stranger,
-          format('%s, %s: an unknown device', auth, cred)),
-       is((t.try('blocked', cred, auth)).status, 401,
-          format('%s, %s: a blocked device', auth, cred))
-FROM t.rule;
+          format('%s, %s: a device with a token', auth, cred)) FROM t.rule;
+SELECT is((t.try('known', cred, auth)).status, known,
+          format('%s, %s: a device without', auth, cred)) FROM t.rule;
+SELECT is((t.try('stranger', cred, auth)).status, stranger,
+          format('%s, %s: an unknown device', auth, cred)) FROM t.rule;
+SELECT is((t.try('blocked', cred, auth)).status, 401,
+          format('%s, %s: a blocked device', auth, cred)) FROM t.rule;
 
 -- Every refusal is the same row.
 SELECT results_eq($$SELECT DISTINCT t.try(cid, cred, 'strict')::text

@@ -77,10 +77,10 @@ SELECT is((goosebit_ddi.config_data('acme', 'l', NULL, NULL, 'off', 'merge',
 
 -- The same again writes nothing.
 SELECT t.cd('d', 'merge', '{hw_model}', '{board}');
-SELECT d.xmin AS before FROM goosebit.device d
+SELECT d.ctid AS before FROM goosebit.device d
 WHERE d.id = (t.row('d')).id \gset
 SELECT t.cd('d', 'merge', '{hw_model}', '{board}');
-SELECT is((SELECT d.xmin::text FROM goosebit.device d
+SELECT is((SELECT d.ctid::text FROM goosebit.device d
     WHERE d.id = (t.row('d')).id), :'before', 'sent again: not written');
 
 SELECT * FROM finish();

@@ -5,6 +5,7 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ static bool cli_apply(cli_t *cli, const cli_option_t *option,
 static bool cli_apply_global(cli_t *cli, const cli_option_t *option,
     const char *value);
 static bool cli_check(cli_t *cli);
+static bool cli_hide_password(cli_t *cli);
 static void cli_signals(const cli_t *cli);
 
 
@@ -101,7 +103,9 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
 
     done = false;
 
-    if (cli_parse(&cli, argc, argv, nouns, &done) && !done) {
+    if (cli_parse(&cli, argc, argv, nouns, &done) && !done
+        && cli_hide_password(&cli))
+    {
         cli_signals(&cli);
         (void) cli.verb->run(&cli);
     }
@@ -118,6 +122,7 @@ finish:
 
     free(cli.argv);
     free(cli.given);
+    free(cli.db_copy);
 
     return cli.status;
 }
@@ -483,6 +488,44 @@ cli_check(cli_t *cli)
         return cli_usage(cli, "unexpected argument \"%s\"",
                          cli->argv[v->max_args]);
     }
+
+    return true;
+}
+
+
+/* everybody may read the command line of a process */
+
+static bool
+cli_hide_password(cli_t *cli)
+{
+    char    *masked, *shown;
+    size_t   n, len;
+
+    if (cli->db_uri == NULL) {
+        return true;
+    }
+
+    n = gb_config_mask_uri(cli->db_uri, NULL);
+    masked = malloc(n + 1);
+    cli->db_copy = strdup(cli->db_uri);
+
+    if (masked == NULL || cli->db_copy == NULL) {
+        free(masked);
+        return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+    }
+
+    (void) gb_config_mask_uri(cli->db_uri, masked);
+
+    /* option values point into argv */
+
+    shown = (char *) (uintptr_t) cli->db_uri;
+    len = strlen(shown);
+
+    memset(shown, ' ', len);
+    memcpy(shown, masked, n < len ? n : len);
+
+    cli->db_uri = cli->db_copy;
+    free(masked);
 
     return true;
 }

@@ -87,6 +87,7 @@ struct cli_s {
     /* global options */
     const char         *config_file;    /* NULL: the default search */
     const char         *db_uri;         /* NULL: the configuration's */
+    char               *db_copy;        /* owns db_uri, see cli.c */
     const char         *tenant;
     cli_format_e        format;
     bool                quiet;

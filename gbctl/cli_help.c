@@ -9,6 +9,8 @@
 
 static void cli_help_options(FILE *fp, const char *title,
     const cli_option_t *options, bool dry);
+static void cli_help_words(FILE *fp, const char *text, size_t indent,
+    size_t at);
 static size_t cli_distance(const char *a, const char *b);
 
 
@@ -65,7 +67,7 @@ static void
 cli_help_options(FILE *fp, const char *title, const cli_option_t *options,
     bool dry)
 {
-    char                 left[64], letter[8];
+    char                 left[64], letter[8], help[256];
     const cli_option_t  *o;
 
     fprintf(fp, "\n%s:\n", title);
@@ -83,9 +85,40 @@ cli_help_options(FILE *fp, const char *title, const cli_option_t *options,
         snprintf(left, sizeof(left), "%s --%s%s%s", letter, o->name,
                  o->arg ? " " : "", o->arg ? o->arg : "");
 
-        fprintf(fp, "  %-28s %s%s\n", left, o->help,
-                o->flags & CLI_MANY ? " (may be repeated)" : "");
+        snprintf(help, sizeof(help), "%s%s", o->help,
+                 o->flags & CLI_MANY ? " (may be repeated)" : "");
+
+        fprintf(fp, "  %-28s ", left);
+        cli_help_words(fp, help, 31, strlen(left) > 28 ? strlen(left) + 3
+                                                       : 31);
     }
+}
+
+
+/* wraps before column 80; AT is where the cursor stands */
+
+static void
+cli_help_words(FILE *fp, const char *text, size_t indent, size_t at)
+{
+    bool    first;
+    size_t  len;
+
+    for (first = true; *text != '\0'; first = false) {
+        len = strcspn(text, " ");
+
+        if (at + !first + len > 80 && at > indent) {
+            fprintf(fp, "\n%*s", (int) indent, "");
+            at = indent;
+            first = true;
+        }
+
+        fprintf(fp, "%s%.*s", first ? "" : " ", (int) len, text);
+        at += !first + len;
+        text += len;
+        text += strspn(text, " ");
+    }
+
+    fputc('\n', fp);
 }
 
 

@@ -43,6 +43,7 @@ for my $noun (@nouns) {
     for my $verb (@verbs) {
         my $v = gbctl($noun, $verb, '--help');
         is($v->{exit}, 0, "$noun $verb --help: exit 0");
+        unlike($v->{out}, qr/^.{81}/m, "$noun $verb --help fits");
         like($v->{out}, qr/^gbctl \Q$noun $verb\E: .+\n\nUsage: gbctl /,
             "$noun $verb --help: head");
         is(gbctl('help', $noun, $verb)->{out}, $v->{out},
@@ -145,6 +146,24 @@ for my $uri ('postgresql://u:s3cret@127.0.0.1:1/d',
     {
         unlike($r->{out} . $r->{err}, qr/s3cret/, "$uri: no password");
     }
+}
+
+{
+    require IO::Socket::UNIX;
+    my $mute = IO::Socket::UNIX->new(Local => "$nowhere/.s.PGSQL.5432",
+        Listen => 1) or die $!;
+    my $pid = fork // die;
+    if ($pid == 0) {
+        open STDERR, '>', '/dev/null';
+        exec $gbctl, '--db', "postgresql://u:s3cret\@/d?host=$nowhere",
+            'db', 'status' or die;
+    }
+    my $client = $mute->accept;
+    my $line = slurp("/proc/$pid/cmdline") =~ tr/\0/ /r;
+    like($line, qr{postgresql://u:\*\*\*@/d\?}, 'process list: masked');
+    unlike($line, qr/s3cret/, 'process list: no password');
+    kill TERM => $pid;
+    waitpid $pid, 0;
 }
 
 

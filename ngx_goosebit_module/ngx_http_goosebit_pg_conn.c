@@ -85,7 +85,7 @@ ngx_http_goosebit_pg_conn_open(ngx_http_goosebit_pg_conn_t *conn)
     conn->host = conn->pg->host;
 
     if (ngx_http_goosebit_pg_conn_start(conn) != NGX_OK) {
-        ngx_http_goosebit_pg_conn_next(conn, "could not start");
+        ngx_http_goosebit_pg_conn_next(conn, NULL);
     }
 }
 
@@ -232,7 +232,7 @@ ngx_http_goosebit_pg_conn_next(ngx_http_goosebit_pg_conn_t *conn,
             return;
         }
 
-        why = "could not start";
+        why = NULL;
     }
 
     conn->failures++;
@@ -581,7 +581,7 @@ ngx_http_goosebit_pg_conn_log(ngx_http_goosebit_pg_conn_t *conn,
     u_char  *p, *last, buf[512];
 
     if (why == NULL) {
-        why = conn->db ? PQerrorMessage(conn->db) : "out of memory";
+        why = conn->db ? PQerrorMessage(conn->db) : "no address is known";
     }
 
     last = ngx_cpystrn(buf, (u_char *) why, sizeof(buf));

@@ -104,11 +104,14 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
 # ---- configuration
 
 {
+    my $asan = join ' ', map {
+        run(['gcc', "-print-file-name=lib$_.so"])->{out} =~ s/\n//r
+    } qw(asan ubsan);
     my $yaml = $s->config;
     my $good = slurp($yaml);
     my $conf = $s->dir . '/nginx.conf';
     my $nginx = slurp($conf);
-    my @test = ('nginx', '-p', $s->dir . '/', '-e', '/dev/null', '-t', '-c',
+    my @test = ($ENV{GB_ASAN} ? ('env', "LD_PRELOAD=$asan") : (), 'nginx', '-p', $s->dir . '/', '-e', '/dev/null', '-t', '-c',
         $conf);
 
     my ($pid, @workers) = ($s->pid, sort $s->workers);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "cmd.h"
 #include "cmd_device.h"
 #include "db.h"
@@ -27,31 +29,16 @@ static bool device_change(cli_t *cli, int end, const device_words_t *words,
 static bool device_ask(cli_t *cli, const cli_ids_t *ids);
 static bool device_print(cli_t *cli, const device_words_t *words,
     const PGresult *res, size_t asked);
+static bool device_table(cli_t *cli, const device_words_t *words,
+    const PGresult *res);
+static char *device_change_text(const char *before, const char *after);
+static void device_value_text(FILE *fp, const json_t *value);
 static void device_say(const cli_t *cli, size_t n, const char *words);
 static bool device_poll_time(cli_t *cli, char *buf, size_t size);
 static bool device_check_tags(cli_t *cli);
 
 
-static const out_column_t  device_change_columns[] = {
-    { "id", NULL, OUT_TEXT, false },
-    { "before", NULL, OUT_AUTO, false },
-    { "after", NULL, OUT_AUTO, false },
-    { "action_id", "ACTION", OUT_TEXT, false },
-    { "action", "WAS", OUT_AUTO, false },
-    { NULL, NULL, OUT_AUTO, false }
-};
-
-static const out_column_t  device_plain_columns[] = {
-    { "id", NULL, OUT_TEXT, false },
-    { "before", NULL, OUT_AUTO, false },
-    { "after", NULL, OUT_AUTO, false },
-    { NULL, NULL, OUT_AUTO, false }
-};
-
-static const out_column_t  device_id_columns[] = {
-    { "id", NULL, OUT_TEXT, false },
-    { NULL, NULL, OUT_AUTO, false }
-};
+static const out_list_t  device_change_spec = { NULL, "id", NULL };
 
 
 bool
@@ -338,33 +325,30 @@ device_print(cli_t *cli, const device_words_t *words, const PGresult *res,
     size_t asked)
 {
     int          i;
+    bool         ok;
     size_t       n, refused;
     const char  *action;
-    out_list_t   spec;
-
-    spec.empty = NULL;
-    spec.key = "id";
-    spec.columns = words->gone ? device_id_columns : device_plain_columns;
 
     n = (size_t) PQntuples(res);
     refused = 0;
 
     for (i = 0; i < PQntuples(res); i++) {
         action = db_value(res, i, "action");
-
-        if (action != NULL && !words->gone) {
-            spec.columns = device_change_columns;
-            refused += strcmp(action, "refused") == 0;
-        }
+        refused += action != NULL && strcmp(action, "refused") == 0;
     }
 
-    if ((n > 0 || (cli->format != CLI_TABLE && cli->format != CLI_WIDE))
-        && !out_list(cli, &spec, res))
-    {
+    if (cli->format != CLI_TABLE && cli->format != CLI_WIDE) {
+        ok = out_list(cli, &device_change_spec, res);
+
+    } else {
+        ok = n == 0 || device_table(cli, words, res);
+    }
+
+    if (!ok) {
         return false;
     }
 
-    if (n > 0 || asked == 0) {
+    if (n > 0) {
         device_say(cli, n, words->done);
     }
 
@@ -378,6 +362,139 @@ device_print(cli_t *cli, const device_words_t *words, const PGresult *res,
     }
 
     return true;
+}
+
+
+/* columns in which nothing stands are left out */
+
+static bool
+device_table(cli_t *cli, const device_words_t *words, const PGresult *res)
+{
+    int           i;
+    bool          ok, actions;
+    char         *text;
+    PGresult     *table;
+    out_column_t  columns[5];
+
+    memset(columns, 0, sizeof(columns));
+
+    actions = false;
+
+    for (i = 0; i < PQntuples(res); i++) {
+        actions |= db_value(res, i, "action") != NULL;
+    }
+
+    columns[0].name = "id";
+    columns[0].kind = OUT_TEXT;
+
+    if (!words->gone) {
+        columns[1].name = "change";
+
+        if (actions) {
+            columns[2].name = "action";
+            columns[2].kind = OUT_TEXT;
+            columns[3].name = "was";
+            columns[3].kind = OUT_TEXT;
+        }
+    }
+
+    table = out_make("id change action:int was");
+    ok = table != NULL;
+
+    for (i = 0; ok && i < PQntuples(res); i++) {
+        text = device_change_text(db_value(res, i, "before"),
+                                  db_value(res, i, "after"));
+
+        ok = text != NULL
+             && out_make_row(table, db_value(res, i, "id"), text,
+                             db_value(res, i, "action_id"),
+                             db_value(res, i, "action"));
+        free(text);
+    }
+
+    ok = ok && out_list(cli, &(out_list_t) { NULL, "id", columns }, table);
+
+    PQclear(table);
+
+    return ok;
+}
+
+
+/*
+ * "feed default -> prod, tags - -> lab x"; new, free().  What another field
+ * tells better is left to JSON.
+ */
+
+static char *
+device_change_text(const char *before, const char *after)
+{
+    char        *text;
+    FILE        *fp;
+    size_t       size;
+    json_t      *old, *new, *value;
+    const char  *key;
+
+    text = NULL;
+    fp = open_memstream(&text, &size);
+
+    if (fp == NULL) {
+        return NULL;
+    }
+
+    old = json_loads(before ? before : "{}", 0, NULL);
+    new = json_loads(after ? after : "{}", 0, NULL);
+
+    json_object_foreach(new, key, value) {
+
+        if ((strcmp(key, "assignment") == 0 && json_object_size(new) > 1)
+            || (strcmp(key, "assigned_software") == 0
+                && json_object_get(new, "assigned_version") != NULL))
+        {
+            continue;
+        }
+
+        fprintf(fp, "%s%s ", ftell(fp) > 0 ? ", " : "", key);
+        device_value_text(fp, json_object_get(old, key));
+        fputs(" -> ", fp);
+        device_value_text(fp, value);
+    }
+
+    json_decref(old);
+    json_decref(new);
+
+    if (fclose(fp) != 0) {
+        free(text);
+        return NULL;
+    }
+
+    return text;
+}
+
+
+static void
+device_value_text(FILE *fp, const json_t *value)
+{
+    size_t   i;
+    json_t  *member;
+
+    if (json_is_string(value)) {
+        fputs(json_string_value(value), fp);
+
+    } else if (json_is_array(value) && json_array_size(value) > 0) {
+
+        json_array_foreach(value, i, member) {
+            fprintf(fp, "%s%s", i ? " " : "", json_string_value(member));
+        }
+
+    } else if (json_is_integer(value)) {
+        fprintf(fp, "%lld", (long long) json_integer_value(value));
+
+    } else if (json_is_boolean(value)) {
+        fputs(json_is_true(value) ? "yes" : "no", fp);
+
+    } else {
+        putc('-', fp);
+    }
 }
 
 

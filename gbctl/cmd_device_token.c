@@ -73,8 +73,10 @@ cmd_device_add(cli_t *cli)
         return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
     }
 
-    res = db_call(cli, "SELECT * FROM goosebit_admin.device_add($1, $2, $3,"
-                  " $4, $5, $6, $7)", 7, cli->tenant, cli->argv[0],
+    res = db_call(cli, "SELECT id, name, feed, mode, to_jsonb(tags) AS tags,"
+                  " auth"
+                  " FROM goosebit_admin.device_add($1, $2, $3, $4, $5, $6,"
+                  " $7)", 7, cli->tenant, cli->argv[0],
                   cli_opt(cli, "name"),
                   text || cli_has(cli, "new-token") ? token.digest : NULL,
                   cli_opt(cli, "feed"), cli_opt(cli, "mode"), tags);
@@ -236,12 +238,24 @@ device_show_once(cli_t *cli, const PGresult *res,
 
     static const out_list_t  spec = { NULL, "token", NULL };
 
-    made = out_make("id auth token");
+    if (PQfnumber(res, "feed") < 0) {
+        made = out_make("id auth token");
+        ok = made != NULL
+             && out_make_row(made, db_value(res, 0, "id"),
+                             db_value(res, 0, "auth"), token->text);
 
-    ok = made != NULL
-         && out_make_row(made, db_value(res, 0, "id"),
-                         db_value(res, 0, "auth"), token->text)
-         && out_show(cli, &spec, made);
+    } else {
+        made = out_make("id name feed mode tags:json auth token");
+        ok = made != NULL
+             && out_make_row(made, db_value(res, 0, "id"),
+                             db_value(res, 0, "name"),
+                             db_value(res, 0, "feed"),
+                             db_value(res, 0, "mode"),
+                             db_value(res, 0, "tags"),
+                             db_value(res, 0, "auth"), token->text);
+    }
+
+    ok = ok && out_show(cli, &spec, made);
 
     PQclear(made);
 

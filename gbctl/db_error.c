@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "db.h"
+#include "out.h"
 
 
 typedef struct {
@@ -49,7 +50,7 @@ static const db_state_t  db_states[] = {
 bool
 db_fail(cli_t *cli, const PGresult *res)
 {
-    char               *message, *p;
+    char               *message;
     PGconn             *conn;
     const char         *state, *text, *hint;
     const db_state_t   *s;
@@ -73,16 +74,10 @@ db_fail(cli_t *cli, const PGresult *res)
     }
 
     s = db_state(state);
-    message = strdup(text ? text : "no message");
+    message = out_clean(text ? text : "no message");
 
     if (message == NULL) {
         return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
-    }
-
-    for (p = message; *p != '\0'; p++) {
-        if ((unsigned char) *p < ' ') {
-            *p = ' ';
-        }
     }
 
     if (strncmp(state, "GB", 2) == 0) {

@@ -1,11 +1,13 @@
 -- gbctl device: the fleet as a list, and one device whole.
 
 
--- One row a device. The target is asked of one device of each kind, since
--- target() reads nothing else of a device than what makes a kind here: a list
--- of a million costs as many questions as there are kinds. Where the order
--- does not need the target, only the devices shown are looked at; by id that
--- is a walk of the index. In a plan made for this call the CASEs are gone.
+-- One row a device. A short list looks at the devices it shows and no others:
+-- by id that is a walk of the index. A long one, and one sorted by what only
+-- the target tells, asks for the target of one device of each kind, since
+-- target() reads nothing else of a device than what makes a kind here: a
+-- million devices cost as many questions as there are kinds. The plan is made
+-- for the call, so the CASEs on parameters are gone from it; it can't know how
+-- few kinds there are, and would sort the fleet to merge the two.
 CREATE FUNCTION goosebit_admin.device_list(
     tenant text, poll_time int, sort text DEFAULT 'id',
     descending boolean DEFAULT false, row_limit bigint DEFAULT NULL)
@@ -16,11 +18,15 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET enable_mergejoin = off
+SET jit = off
 AS $$
 DECLARE
-    t     goosebit.tenant;
-    late  boolean := sort IN ('progress', 'target_version', 'online');
-    keys  jsonb := '{}';
+    t    goosebit.tenant;
+    long boolean := row_limit IS NULL OR row_limit > 1000
+                    OR sort IN ('progress', 'target_version', 'online');
+    keys jsonb := '{}';
 BEGIN
     SELECT * INTO t FROM goosebit.tenant x
     WHERE x.id = goosebit.tenant_id(tenant);
@@ -34,77 +40,91 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    WITH page AS MATERIALIZED (
-        SELECT row_number() OVER () AS n, p.*
-        FROM (
-            SELECT d.id AS device_id, d.controller_id, d.name, d.hw_model,
-                   d.hw_revision, d.sw_version, d.feed, d.mode, d.state,
-                   COALESCE(d.assigned_software_id, 0) AS assigned,
-                   d.open_action_id, s.seen_at,
-                   goosebit.online(s.seen_at,
-                       goosebit.poll_time(d.poll_time, t.poll_time,
-                                          device_list.poll_time),
-                       now()) AS online
-            FROM (SELECT x.*, CASE sort
-                             WHEN 'name' THEN x.name
-                             WHEN 'hw_model' THEN x.hw_model
-                             WHEN 'hw_revision' THEN x.hw_revision
-                             WHEN 'sw_version' THEN keys ->> x.sw_version
-                             WHEN 'feed' THEN x.feed
-                             WHEN 'mode' THEN x.mode
-                             WHEN 'state' THEN x.state
-                             END COLLATE "C" AS key
-                  FROM goosebit.device x) d
-            LEFT JOIN goosebit.device_seen s
-              ON s.tenant_id = d.tenant_id AND s.device_id = d.id
-            WHERE d.tenant_id = t.id
-            ORDER BY
-                CASE WHEN NOT descending THEN d.key END NULLS LAST,
-                CASE WHEN descending THEN d.key END DESC NULLS LAST,
-                CASE WHEN sort = 'last_seen' AND NOT descending
-                     THEN s.seen_at END NULLS LAST,
-                CASE WHEN sort = 'last_seen' AND descending
-                     THEN s.seen_at END DESC NULLS LAST,
-                CASE WHEN sort = 'id' AND descending
-                     THEN d.controller_id END DESC,
-                d.controller_id
-            LIMIT CASE WHEN NOT late THEN row_limit END) p
-    ), kinds AS (
-        SELECT p.mode, p.feed, p.hw_model, p.hw_revision, p.assigned,
-               min(p.device_id) AS device_id
-        FROM page p
-        GROUP BY p.mode, p.feed, p.hw_model, p.hw_revision, p.assigned
-    ), targets AS MATERIALIZED (
-        SELECT k.*, (goosebit.target(d, now())).version
-        FROM kinds k
+    WITH targets AS MATERIALIZED (
+        SELECT k.*, v.version,
+               CASE sort WHEN 'target_version'
+                         THEN goosebit.version_key(v.version) END AS key
+        FROM (SELECT d.mode, d.feed, d.hw_model, d.hw_revision,
+                     COALESCE(d.assigned_software_id, 0) AS assigned,
+                     min(d.id) AS device_id
+              FROM goosebit.device d
+              WHERE long AND d.tenant_id = t.id
+              GROUP BY 1, 2, 3, 4, 5) k
         JOIN goosebit.device d
           ON d.tenant_id = t.id AND d.id = k.device_id
+        CROSS JOIN LATERAL goosebit.target(d, now()) v
     )
     SELECT p.controller_id, p.name, p.hw_model, p.hw_revision, p.sw_version,
-           p.feed, p.mode, p.state,
-           CASE WHEN a.id IS NOT NULL THEN a.progress::int
-                WHEN p.state = 'finished' THEN 100 END,
-           k.version, p.seen_at, p.online
-    FROM page p
+           p.feed, p.mode, p.state, p.progress,
+           CASE WHEN long THEN k.version
+                ELSE (SELECT v.version
+                      FROM goosebit.device x
+                      CROSS JOIN LATERAL goosebit.target(x, now()) v
+                      WHERE x.tenant_id = t.id AND x.id = p.device_id) END,
+           p.seen_at,
+           goosebit.online(p.seen_at,
+               goosebit.poll_time(p.poll_time, t.poll_time,
+                                  device_list.poll_time), now())
+    FROM (
+        SELECT d.*, s.seen_at,
+               CASE WHEN a.id IS NOT NULL THEN a.progress::int
+                    WHEN d.state = 'finished' THEN 100 END AS progress
+        FROM (SELECT x.id AS device_id, x.controller_id, x.name, x.hw_model,
+                     x.hw_revision, x.sw_version, x.feed, x.mode, x.state,
+                     x.poll_time, x.open_action_id,
+                     COALESCE(x.assigned_software_id, 0) AS assigned,
+                     CASE sort
+                     WHEN 'name' THEN x.name
+                     WHEN 'hw_model' THEN x.hw_model
+                     WHEN 'hw_revision' THEN x.hw_revision
+                     WHEN 'sw_version' THEN keys ->> x.sw_version
+                     WHEN 'feed' THEN x.feed
+                     WHEN 'mode' THEN x.mode
+                     WHEN 'state' THEN x.state
+                     END COLLATE "C" AS key
+              FROM goosebit.device x
+              WHERE x.tenant_id = t.id) d
+        LEFT JOIN goosebit.device_seen s
+          ON s.tenant_id = t.id AND s.device_id = d.device_id
+        LEFT JOIN goosebit.action a
+          ON a.tenant_id = t.id AND a.device_id = d.device_id
+         AND a.id = d.open_action_id AND a.ended_at IS NULL
+        ORDER BY
+            CASE WHEN NOT long AND NOT descending THEN d.key END NULLS LAST,
+            CASE WHEN NOT long AND descending THEN d.key END
+                DESC NULLS LAST,
+            CASE WHEN NOT long AND sort = 'last_seen' AND NOT descending
+                 THEN s.seen_at END NULLS LAST,
+            CASE WHEN NOT long AND sort = 'last_seen' AND descending
+                 THEN s.seen_at END DESC NULLS LAST,
+            CASE WHEN NOT long AND sort = 'id' AND descending
+                 THEN d.controller_id END DESC,
+            CASE WHEN NOT long THEN d.controller_id END
+        LIMIT CASE WHEN NOT long THEN row_limit END) p
     LEFT JOIN targets k
       ON k.mode = p.mode AND k.feed = p.feed AND k.hw_model = p.hw_model
      AND k.hw_revision = p.hw_revision AND k.assigned = p.assigned
-    LEFT JOIN goosebit.action a
-      ON a.tenant_id = t.id AND a.device_id = p.device_id
-     AND a.id = p.open_action_id AND a.ended_at IS NULL
     ORDER BY
+        CASE WHEN NOT descending
+             THEN CASE sort WHEN 'target_version' THEN k.key ELSE p.key END
+                  COLLATE "C" END NULLS LAST,
+        CASE WHEN descending
+             THEN CASE sort WHEN 'target_version' THEN k.key ELSE p.key END
+                  COLLATE "C" END DESC NULLS LAST,
+        CASE WHEN sort = 'last_seen' AND NOT descending
+             THEN p.seen_at END NULLS LAST,
+        CASE WHEN sort = 'last_seen' AND descending
+             THEN p.seen_at END DESC NULLS LAST,
         CASE WHEN sort = 'progress'
-             THEN (CASE WHEN descending THEN -1 ELSE 1 END)
-                  * COALESCE(a.progress,
-                             CASE p.state WHEN 'finished' THEN 100 END)
+             THEN p.progress * CASE WHEN descending THEN -1 ELSE 1 END
              END NULLS LAST,
-        CASE WHEN sort = 'online' THEN p.online <> NOT descending END,
-        CASE WHEN sort = 'target_version' AND NOT descending
-             THEN goosebit.version_key(k.version) COLLATE "C" END NULLS LAST,
-        CASE WHEN sort = 'target_version' AND descending
-             THEN goosebit.version_key(k.version) COLLATE "C" END
-             DESC NULLS LAST,
-        p.n
+        CASE WHEN sort = 'online'
+             THEN goosebit.online(p.seen_at,
+                      goosebit.poll_time(p.poll_time, t.poll_time,
+                                         device_list.poll_time), now())
+                  <> NOT descending END,
+        CASE WHEN sort = 'id' AND descending THEN p.controller_id END DESC,
+        p.controller_id
     LIMIT row_limit;
 END
 $$;

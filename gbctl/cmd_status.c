@@ -3,6 +3,8 @@
  */
 
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -11,17 +13,26 @@
 #include "out.h"
 
 
+#define STATUS_PAUSE  2         /* seconds */
+
+
 static bool cmd_status_run(cli_t *cli);
+static bool status_once(cli_t *cli, bool clear);
 static bool status_screen(cli_t *cli, const PGresult *res);
 static void status_counts(const cli_t *cli, const char *title,
     const char *counts);
 static bool status_table(cli_t *cli, const char *rollouts);
 
 
+static const cli_option_t  status_options[] = {
+    { "watch", 0, NULL, "again every two seconds, until interrupted", 0 },
+    { NULL, 0, NULL, NULL, 0 }
+};
+
 static const cli_verb_t  cmd_status_verbs[] = {
 
     { "", "", "devices by state, rollouts running, last hour's results",
-      NULL, cmd_status_run, 0, 0, 0 },
+      status_options, cmd_status_run, 0, 0, 0 },
 
     { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 };
@@ -51,13 +62,35 @@ static const out_list_t  status_list = { "no rollouts run", "id",
 static bool
 cmd_status_run(cli_t *cli)
 {
-    bool       ok;
-    char       poll_time[16];
-    PGresult  *res;
+    struct timespec  pause;
 
     if (!cli_config(cli, 0)) {
         return false;
     }
+
+    if (!cli_has(cli, "watch")) {
+        return status_once(cli, false);
+    }
+
+    pause.tv_sec = STATUS_PAUSE;
+    pause.tv_nsec = 0;
+
+    /* interrupting it is how it ends */
+
+    while (status_once(cli, isatty(STDOUT_FILENO)) && out_finish(cli)) {
+        (void) nanosleep(&pause, NULL);
+    }
+
+    return false;
+}
+
+
+static bool
+status_once(cli_t *cli, bool clear)
+{
+    bool       ok;
+    char       poll_time[16];
+    PGresult  *res;
 
     snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
 
@@ -70,7 +103,12 @@ cmd_status_run(cli_t *cli)
         return false;
     }
 
-    ok = cli->format == CLI_TABLE || cli->format == CLI_WIDE
+    if (clear) {
+        fputs("\033[H\033[2J", stdout);
+    }
+
+    ok = PQntuples(res) > 0
+         && (cli->format == CLI_TABLE || cli->format == CLI_WIDE)
          ? status_screen(cli, res) : out_show(cli, NULL, res);
 
     PQclear(res);
@@ -82,12 +120,15 @@ cmd_status_run(cli_t *cli)
 static bool
 status_screen(cli_t *cli, const PGresult *res)
 {
-    char  *tenant;
+    char        *tenant;
+    const char  *devices, *online;
 
     tenant = out_clean(db_value(res, 0, "tenant"));
+    devices = db_value(res, 0, "devices");
+    online = db_value(res, 0, "online");
 
     printf("%s: %s devices, %s online\n", tenant ? tenant : "-",
-           db_value(res, 0, "devices"), db_value(res, 0, "online"));
+           devices ? devices : "-", online ? online : "-");
 
     free(tenant);
 

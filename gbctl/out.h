@@ -73,7 +73,7 @@ bool out_make_row(PGresult *res, ...) __attribute__((warn_unused_result));
 
 /*
  * Text from a database or device made safe for a terminal: control
- * characters become "?" or a space; new, free().
+ * characters become "?" or a space, NULL becomes "-"; new, free().
  */
 char *out_clean(const char *text);
 

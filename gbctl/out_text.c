@@ -33,7 +33,7 @@ out_clean(const char *text)
     char           *copy, *p;
     unsigned char   c;
 
-    copy = strdup(text);
+    copy = strdup(text ? text : "-");
 
     if (copy == NULL) {
         return NULL;

@@ -169,6 +169,17 @@ like($r->{out}, qr/^a,"b" \xc3\xa4\?\[31m: /m,
     'table: no control character of a stranger reaches the terminal');
 
 
+# watching: again and again, until nobody reads
+
+{
+    local %ENV = (%ENV, %{$s->env});
+    my $x = run(['sh', '-c', 'timeout 40 "$GBCTL" status --watch -o jsonl'
+        . ' | head -n 2']);
+    is(scalar(() = $x->{out} =~ /^\{/mg), 2, '--watch: more than once');
+    is($x->{err}, '', '--watch: nothing to complain about');
+}
+
+
 # interrupted: the statement ends on the server, too, nothing is changed
 
 $s->sql(<<'SQL');

@@ -8,7 +8,8 @@ use warnings;
 use Goosebit::Test;
 
 
-# new(STACK, ID, key => DIR of make-key, version => V, token => T)
+# new(STACK, ID, key => DIR of make-key, version => V, token => T,
+#     url => another than the stack's, suricatta => more of its settings)
 sub new {
     my ($class, $s, $id, %opt) = @_;
     my $self = bless {
@@ -29,10 +30,12 @@ sub start {
     my ($self, $confirm) = @_;
     my $dir = $self->{dir};
 
-    spew("$dir/device.conf", join "\n", "URL=" . $self->{stack}->url,
+    spew("$dir/device.conf", join "\n",
+        'URL=' . ($self->{url} // $self->{stack}->url),
         "ID=$self->{id}", "CERT=$self->{key}/cert.pem", 'MODEL=test-board',
         'REVISION=rev1', "VERSION=$self->{version}",
-        ($self->{token} ? "TOKEN=$self->{token}" : ()), '');
+        ($self->{token} ? "TOKEN=$self->{token}" : ()),
+        ($self->{suricatta} ? "SURICATTA='$self->{suricatta}'" : ()), '');
 
     $self->{pid} = fork // die "fork: $!\n";
     if ($self->{pid} == 0) {

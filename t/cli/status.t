@@ -41,8 +41,8 @@ is_deeply(decode_json($r->{err})->{error},
 
 $s->sql(<<'SQL');
 WITH fleet (id, ago, poll_time, state) AS (VALUES
-    ('a', 10, NULL::int, 'registered'), ('b', 89, NULL, 'registered'),
-    ('c', 91, NULL, 'error'), ('d', NULL, NULL, 'unknown'),
+    ('a', 10, NULL::int, 'registered'), ('b', 30, NULL, 'registered'),
+    ('c', 200, NULL, 'error'), ('d', NULL, NULL, 'unknown'),
     ('e', 100, 3600, 'finished'), ('f', 10, 5, 'finished')
 ), made AS (
     INSERT INTO goosebit.device (tenant_id, controller_id, poll_time, state)
@@ -60,7 +60,7 @@ is_deeply($is->{states}, { unknown => 1, registered => 2, running => 0,
     error => 1, finished => 2 }, 'by state');
 is($is->{online}, 3, 'online: 1.5 poll times, each its own');
 
-$s->sql('UPDATE goosebit.tenant SET poll_time = 61 WHERE id = 1');
+$s->sql('UPDATE goosebit.tenant SET poll_time = 300 WHERE id = 1');
 is(status()->{online}, 4, "online: the tenant's poll time beats the file's");
 
 

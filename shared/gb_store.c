@@ -34,6 +34,8 @@ struct gb_store_stage_s {
 };
 
 
+static int gb_store_lock(const char *dir, int operation);
+static void gb_store_unlock(int fd);
 static int gb_store_make_dir(const char *path, gb_error_t *err);
 static int gb_store_sync_dir(const char *path, gb_error_t *err);
 static int gb_store_open_tmp(gb_store_stage_t *stage, gb_error_t *err);
@@ -101,13 +103,15 @@ failed:
 int
 gb_store_publish(gb_store_stage_t *stage, int *created, gb_error_t *err)
 {
-    int     rc, dummy;
+    int     rc, dummy, lock;
     char    path[GB_STORE_PATH_MAX];
     size_t  i;
 
     if (created == NULL) {
         created = &dummy;
     }
+
+    lock = gb_store_lock(stage->dir, LOCK_SH);
 
     rc = gb_store_path(stage->dir, stage->sums.sha256, stage->filename, path,
                        sizeof(path));
@@ -125,6 +129,7 @@ gb_store_publish(gb_store_stage_t *stage, int *created, gb_error_t *err)
         rc = gb_store_sync_dir(path, err);
     }
 
+    gb_store_unlock(lock);
     gb_store_discard(stage);
 
     return rc;
@@ -172,6 +177,7 @@ int
 gb_store_remove(const char *dir, const char *sha256, const char *filename,
     gb_error_t *err)
 {
+    int     rc, lock;
     char    path[GB_STORE_PATH_MAX];
     size_t  i;
 
@@ -180,12 +186,15 @@ gb_store_remove(const char *dir, const char *sha256, const char *filename,
                             filename);
     }
 
+    rc = GB_OK;
+    lock = gb_store_lock(dir, LOCK_EX);
+
     if (unlink(path) == -1 && errno != ENOENT && errno != ENOTDIR) {
-        return gb_error_at(err, path, 0, "cannot be removed: %s",
-                           strerror(errno));
+        rc = gb_error_at(err, path, 0, "cannot be removed: %s",
+                         strerror(errno));
     }
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; rc == GB_OK && i < 2; i++) {
         (void) gb_store_parent(path);
 
         if (rmdir(path) == -1 && errno != ENOENT) {
@@ -194,7 +203,9 @@ gb_store_remove(const char *dir, const char *sha256, const char *filename,
         }
     }
 
-    return GB_OK;
+    gb_store_unlock(lock);
+
+    return rc;
 }
 
 
@@ -238,6 +249,39 @@ gb_store_clean(const char *dir, gb_error_t *err)
     (void) closedir(d);
 
     return n;
+}
+
+
+/*
+ * While one process makes directories for a file, no other may find them empty
+ * and remove them.  Where directories can't be locked (-1), the file system is
+ * shared with other machines and gb_store_rename()'s tries must do.
+ */
+
+static int
+gb_store_lock(const char *dir, int operation)
+{
+    int  fd, rc;
+
+    fd = open(dir, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+    if (fd == -1) {
+        return -1;
+    }
+
+    do {
+        rc = flock(fd, operation);
+    } while (rc == -1 && errno == EINTR);
+
+    return fd;
+}
+
+
+static void
+gb_store_unlock(int fd)
+{
+    if (fd != -1) {
+        (void) close(fd);
+    }
 }
 
 
@@ -456,7 +500,7 @@ gb_store_rename(gb_store_stage_t *stage, const char *path, int *created,
     memcpy(outer, inner, strlen(inner) + 1);
     (void) gb_store_parent(outer);
 
-    /* gb_store_remove() of another process may take the directories away */
+    /* gb_store_remove() of another machine may take the directories away */
 
     for (i = 0; i < GB_STORE_TRIES; i++) {
         if (gb_store_make_dir(outer, err) != GB_OK) {

@@ -149,3 +149,12 @@ END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.tick IS
     'deadlines, partitions, retention; true when this call did the work';
+
+
+-- The first rows come before the first tick.
+DO $$
+BEGIN
+    PERFORM goosebit.partitions_keep(r.history, pg_catalog.now())
+    FROM goosebit.retention r;
+END
+$$;

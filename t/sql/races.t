@@ -147,12 +147,20 @@ subtest 'sixteen sessions register one new device' => sub {
 
 
 subtest 'setup: one first token' => sub {
-    my @tokens = map { sprintf "sha256('%d')", $_ } 1 .. 16;
-    my @answers = together(map { "select status from goosebit_ddi.register("
-        . "'default', 'claimed', 'target', $_, 'setup', 60, 1000)" } @tokens);
+    my ($first, @rest) = @sessions;
+    my @claims = map { "select status from goosebit_ddi.register('default',"
+        . " 'claimed', 'target', sha256('$_'), 'setup', 60, 1000)" } 1 .. 16;
 
-    is(scalar(grep { $_ eq '200' } @answers), 1, 'one is let in');
-    is(scalar(grep { $_ eq '401' } @answers), 15, 'the others are not');
+    $s->sql('insert into goosebit.device (tenant_id, controller_id)'
+        . " values (1, 'claimed')");
+    $first->query('begin');
+    is($first->query($claims[0]), 200, 'the first');
+    $rest[$_]->send($claims[$_ + 1]) for 0 .. $#rest;
+    ok($rest[0]->waits(0.3), 'the others wait for it');
+    $first->query('commit');
+    is_deeply([map { $_->result } @rest], [(401) x 15], 'and are refused');
+    is($s->value("select token = sha256('1') from goosebit.device"
+        . " where controller_id = 'claimed'"), 't', 'its token stays');
 };
 
 

@@ -332,9 +332,8 @@ ngx_http_goosebit_metrics_log_handler(ngx_http_request_t *r)
         }
 
         if (ngx_http_goosebit_metrics_complete(r, sent)) {
-            ngx_http_goosebit_metrics_count(mcf->metrics,
-                                            NGX_HTTP_GOOSEBIT_DOWNLOADS_COMPLETE,
-                                            1);
+            (void) ngx_atomic_fetch_add(
+                   &zone->counters[NGX_HTTP_GOOSEBIT_DOWNLOADS_COMPLETE], 1);
         }
     }
 

@@ -4,7 +4,7 @@
 
 #include "ngx_http_goosebit_ddi.h"
 #include "ngx_http_goosebit_metrics.h"
-#include "ngx_http_goosebit_pg_conn.h"
+#include "ngx_http_goosebit_pg.h"
 #include "ngx_http_goosebit_reply.h"
 #include "ngx_http_goosebit_sync.h"
 #include "ngx_http_goosebit_variable.h"

@@ -92,8 +92,9 @@ ngx_http_goosebit_pg_query_t *ngx_http_goosebit_pg_create(ngx_pool_t *pool,
  * Parameters, appended in the call's order.  Text and bytes are borrowed until
  * the handler is called or the query detached; text is UTF-8 without NUL,
  * else the call is answered with 400.  A NULL pointer, or a string whose data
- * is NULL, is SQL's NULL (an array of no elements is '{}').  A parameter that does not fit the call, or memory
- * that is not there, makes the whole query answer 500.
+ * is NULL, is SQL's NULL (an array of no elements is '{}').  A parameter that
+ * does not fit the call, or memory that is not there, makes the whole query
+ * answer 500.
  */
 void ngx_http_goosebit_pg_add_text(ngx_http_goosebit_pg_query_t *q,
     ngx_str_t *value);
@@ -151,6 +152,13 @@ ngx_int_t ngx_http_goosebit_pg_copy(ngx_http_goosebit_pg_result_t *result,
 /* PostgreSQL is known to be gone: a submit would be answered 503 */
 ngx_uint_t ngx_http_goosebit_pg_down(ngx_http_goosebit_pg_t *pg);
 
+
+/*
+ * Of configuration, in the master: db->conninfo to names, hosts and keywords.
+ * May block for names; says in the log what is wrong.
+ */
+ngx_int_t ngx_http_goosebit_pg_host_conf(ngx_conf_t *cf,
+    ngx_http_goosebit_database_t *db);
 
 /* of process start and end */
 ngx_http_goosebit_pg_t *ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,

@@ -276,25 +276,20 @@ ngx_http_goosebit_pg_conn_lost(ngx_http_goosebit_pg_conn_t *conn,
 
     ngx_http_goosebit_pg_conn_close(conn);
 
-    if (!ngx_exiting) {
+    ngx_http_goosebit_pg_post(pg);
 
-        /*
-         * At once after a restart; but one that fails before it has ever
-         * answered must not make a loop.
-         */
-
-        if (conn->proven) {
-            conn->failures = 0;
-            ngx_http_goosebit_pg_conn_later(conn, 1 + ngx_random() % 20);
-
-        } else {
-            conn->failures++;
-            ngx_http_goosebit_pg_conn_later(conn,
-                                     ngx_http_goosebit_pg_conn_backoff(conn));
-        }
+    if (ngx_exiting) {
+        return;
     }
 
-    ngx_http_goosebit_pg_post(pg);
+    /* one that fails before it has ever answered must not make a loop */
+
+    conn->failures = conn->proven ? 0 : conn->failures + 1;
+
+    ngx_http_goosebit_pg_conn_later(conn,
+                             conn->failures
+                             ? ngx_http_goosebit_pg_conn_backoff(conn)
+                             : 1 + (ngx_msec_t) ngx_random() % 20);
 }
 
 

@@ -202,9 +202,15 @@ void ngx_http_goosebit_pg_forget(ngx_http_goosebit_pg_conn_t *conn);
 
 /* _pg_host.c */
 
-/* db->conninfo to names, hosts and keywords, in the master; may block */
-ngx_int_t ngx_http_goosebit_pg_host_conf(ngx_conf_t *cf,
-    ngx_http_goosebit_database_t *db);
+/* its address is still to be found */
+ngx_uint_t ngx_http_goosebit_pg_host_is_name(ngx_http_goosebit_host_t *name);
+
+/* copies name, with the address of sa unless that is NULL */
+ngx_int_t ngx_http_goosebit_pg_host_add(ngx_array_t *hosts, ngx_pool_t *pool,
+    ngx_http_goosebit_host_t *name, struct sockaddr *sa, socklen_t socklen);
+
+
+/* _pg_resolve.c */
 
 /* a worker's start and end */
 void ngx_http_goosebit_pg_host_init(ngx_http_goosebit_pg_t *pg);

@@ -1,41 +1,17 @@
 /*
  * Last seen, written behind: a device counts once a second, however often it
  * asks, and a statement writes many of them.  And tick(), by worker 0.
- *
- * Devices are kept in a dense array with a table of positions beside it
- * (linear probing, at most half full).  What is being written is a second such
- * table; what could not be written goes back to the first.
  */
 
 #include "ngx_http_goosebit_sync.h"
 #include "ngx_http_goosebit_metrics.h"
 #include "ngx_http_goosebit_pg.h"
+#include "ngx_http_goosebit_seen.h"
 
 
 #define NGX_HTTP_GOOSEBIT_SYNC_EVERY    1000        /* ms */
 #define NGX_HTTP_GOOSEBIT_SYNC_LAST     50          /* ms, when stopping */
-#define NGX_HTTP_GOOSEBIT_SYNC_MIN      1024        /* devices */
-#define NGX_HTTP_GOOSEBIT_SYNC_MAX      65536       /* devices */
 #define NGX_HTTP_GOOSEBIT_SYNC_CHUNK    2000        /* rows a statement */
-#define NGX_HTTP_GOOSEBIT_SYNC_ADDRESS  (sizeof("ffff:ffff:ffff:ffff:ffff:"   \
-                                               "ffff:255.255.255.255") - 1)
-
-
-typedef struct {
-    int64_t                         device_id;
-    int64_t                         seen_at;        /* Unix, ms */
-    int32_t                         tenant_id;
-    u_char                          len;
-    u_char                          address[NGX_HTTP_GOOSEBIT_SYNC_ADDRESS];
-} ngx_http_goosebit_seen_t;
-
-
-typedef struct {
-    ngx_http_goosebit_seen_t       *elts;
-    ngx_uint_t                      n;
-    ngx_uint_t                      size;
-    uint32_t                       *slots;          /* position + 1; 2 * size */
-} ngx_http_goosebit_seen_table_t;
 
 
 struct ngx_http_goosebit_sync_s {
@@ -65,18 +41,6 @@ static void ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync);
 static void ngx_http_goosebit_sync_ticked(
     ngx_http_goosebit_pg_result_t *result, void *data);
 static void ngx_http_goosebit_sync_gauge(ngx_http_goosebit_sync_t *sync);
-
-static ngx_http_goosebit_seen_t *ngx_http_goosebit_seen_find(
-    ngx_http_goosebit_sync_t *sync, int32_t tenant_id, int64_t device_id,
-    ngx_uint_t *new);
-static ngx_int_t ngx_http_goosebit_seen_grow(ngx_http_goosebit_sync_t *sync);
-static uint32_t *ngx_http_goosebit_seen_slot(
-    ngx_http_goosebit_seen_table_t *table, int32_t tenant_id,
-    int64_t device_id);
-static void ngx_http_goosebit_seen_free(
-    ngx_http_goosebit_seen_table_t *table);
-static int ngx_libc_cdecl ngx_http_goosebit_seen_compare(const void *one,
-    const void *two);
 
 
 ngx_http_goosebit_sync_t *
@@ -145,7 +109,8 @@ ngx_http_goosebit_sync_seen(ngx_http_goosebit_main_conf_t *mcf,
         return;
     }
 
-    seen = ngx_http_goosebit_seen_find(sync, tenant_id, device_id, &new);
+    seen = ngx_http_goosebit_seen_find(&sync->seen, tenant_id, device_id,
+                                       &new, sync->log);
 
     if (seen == NULL) {
         ngx_http_goosebit_metrics_count(mcf->metrics,
@@ -157,7 +122,7 @@ ngx_http_goosebit_sync_seen(ngx_http_goosebit_main_conf_t *mcf,
     seen->seen_at = (int64_t) tp->sec * 1000 + tp->msec;
 
     if (address && address->len
-        && address->len <= NGX_HTTP_GOOSEBIT_SYNC_ADDRESS
+        && address->len <= NGX_HTTP_GOOSEBIT_SEEN_ADDRESS
         && mcf->config->track_device_ip)
     {
         ngx_memcpy(seen->address, address->data, address->len);
@@ -226,19 +191,13 @@ ngx_http_goosebit_sync_flush(ngx_http_goosebit_sync_t *sync)
     empty = sync->sending;
     sync->sending = sync->seen;
     sync->seen = empty;
-    sync->seen.n = 0;
     sync->sent = 0;
 
-    if (sync->seen.slots) {
-        ngx_memzero(sync->seen.slots,
-                    2 * sync->seen.size * sizeof(uint32_t));
-    }
+    ngx_http_goosebit_seen_reset(&sync->seen);
 
     /* rows are locked in one order by all workers */
 
-    ngx_qsort(sync->sending.elts, sync->sending.n,
-              sizeof(ngx_http_goosebit_seen_t),
-              ngx_http_goosebit_seen_compare);
+    ngx_http_goosebit_seen_sort(&sync->sending);
 
     ngx_http_goosebit_sync_send(sync);
 }
@@ -381,8 +340,8 @@ ngx_http_goosebit_sync_restore(ngx_http_goosebit_sync_t *sync)
     for (i = sync->sent; i < sync->sending.n; i++) {
         old = &sync->sending.elts[i];
 
-        seen = ngx_http_goosebit_seen_find(sync, old->tenant_id,
-                                           old->device_id, &new);
+        seen = ngx_http_goosebit_seen_find(&sync->seen, old->tenant_id,
+                                           old->device_id, &new, sync->log);
         if (seen == NULL) {
             ngx_http_goosebit_metrics_count(sync->mcf->metrics,
                                             NGX_HTTP_GOOSEBIT_SEEN_LOST, 1);
@@ -453,151 +412,4 @@ ngx_http_goosebit_sync_gauge(ngx_http_goosebit_sync_t *sync)
     ngx_http_goosebit_metrics_set(sync->mcf->metrics,
                                   NGX_HTTP_GOOSEBIT_SEEN_PENDING,
                                   ngx_http_goosebit_sync_pending(sync));
-}
-
-
-/* the device's place, new (zeroed but for the ids) or not; NULL: no room */
-
-static ngx_http_goosebit_seen_t *
-ngx_http_goosebit_seen_find(ngx_http_goosebit_sync_t *sync,
-    int32_t tenant_id, int64_t device_id, ngx_uint_t *new)
-{
-    uint32_t                        *slot;
-    ngx_http_goosebit_seen_t        *seen;
-    ngx_http_goosebit_seen_table_t  *table;
-
-    table = &sync->seen;
-    *new = 0;
-
-    if (table->size == 0 && ngx_http_goosebit_seen_grow(sync) != NGX_OK) {
-        return NULL;
-    }
-
-    slot = ngx_http_goosebit_seen_slot(table, tenant_id, device_id);
-
-    if (*slot) {
-        return &table->elts[*slot - 1];
-    }
-
-    if (table->n == table->size) {
-
-        if (ngx_http_goosebit_seen_grow(sync) != NGX_OK) {
-            return NULL;
-        }
-
-        slot = ngx_http_goosebit_seen_slot(table, tenant_id, device_id);
-    }
-
-    seen = &table->elts[table->n++];
-    *slot = (uint32_t) table->n;
-    *new = 1;
-
-    ngx_memzero(seen, sizeof(ngx_http_goosebit_seen_t));
-
-    seen->tenant_id = tenant_id;
-    seen->device_id = device_id;
-
-    return seen;
-}
-
-
-static ngx_int_t
-ngx_http_goosebit_seen_grow(ngx_http_goosebit_sync_t *sync)
-{
-    uint32_t                        *slot;
-    ngx_uint_t                       i;
-    ngx_http_goosebit_seen_t        *seen;
-    ngx_http_goosebit_seen_table_t  *table, bigger;
-
-    table = &sync->seen;
-
-    if (table->size >= NGX_HTTP_GOOSEBIT_SYNC_MAX) {
-        return NGX_ERROR;
-    }
-
-    bigger.n = table->n;
-    bigger.size = table->size ? 2 * table->size : NGX_HTTP_GOOSEBIT_SYNC_MIN;
-
-    bigger.elts = ngx_alloc(bigger.size * sizeof(ngx_http_goosebit_seen_t),
-                            sync->log);
-    bigger.slots = ngx_calloc(2 * bigger.size * sizeof(uint32_t), sync->log);
-
-    if (bigger.elts == NULL || bigger.slots == NULL) {
-        ngx_http_goosebit_seen_free(&bigger);
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < table->n; i++) {
-        seen = &bigger.elts[i];
-        *seen = table->elts[i];
-
-        slot = ngx_http_goosebit_seen_slot(&bigger, seen->tenant_id,
-                                           seen->device_id);
-        *slot = (uint32_t) i + 1;
-    }
-
-    ngx_http_goosebit_seen_free(table);
-    *table = bigger;
-
-    return NGX_OK;
-}
-
-
-/* the slot that holds the device, or the empty one where it belongs */
-
-static uint32_t *
-ngx_http_goosebit_seen_slot(ngx_http_goosebit_seen_table_t *table,
-    int32_t tenant_id, int64_t device_id)
-{
-    uint64_t                   hash;
-    ngx_uint_t                 i, mask;
-    ngx_http_goosebit_seen_t  *seen;
-
-    /* ids come from sequences: nobody outside can choose them to collide */
-
-    hash = ((uint64_t) device_id ^ (uint64_t) tenant_id << 40)
-           * 0x9e3779b97f4a7c15ULL;
-
-    mask = 2 * table->size - 1;
-
-    for (i = (hash >> 32) & mask; table->slots[i]; i = (i + 1) & mask) {
-        seen = &table->elts[table->slots[i] - 1];
-
-        if (seen->device_id == device_id && seen->tenant_id == tenant_id) {
-            break;
-        }
-    }
-
-    return &table->slots[i];
-}
-
-
-static void
-ngx_http_goosebit_seen_free(ngx_http_goosebit_seen_table_t *table)
-{
-    if (table->elts) {
-        ngx_free(table->elts);
-    }
-
-    if (table->slots) {
-        ngx_free(table->slots);
-    }
-
-    ngx_memzero(table, sizeof(ngx_http_goosebit_seen_table_t));
-}
-
-
-static int ngx_libc_cdecl
-ngx_http_goosebit_seen_compare(const void *one, const void *two)
-{
-    const ngx_http_goosebit_seen_t  *a, *b;
-
-    a = one;
-    b = two;
-
-    if (a->tenant_id != b->tenant_id) {
-        return (a->tenant_id < b->tenant_id) ? -1 : 1;
-    }
-
-    return (a->device_id < b->device_id) ? -1 : (a->device_id > b->device_id);
 }

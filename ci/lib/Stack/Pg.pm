@@ -22,8 +22,8 @@ our @EXPORT = qw(from_template pg_conf pg_start pg_stop pg_pid);
 sub from_template {
     my ($s) = @_;
     my $init = $ENV{GB_NO_INIT} ? 'empty'
-        : -x "$build/gbctl" ? 'gbctl' : 'psql';
-    my @from = (__FILE__, $init eq 'gbctl' ? "$build/gbctl" : grep { -f }
+        : -x $s->{gbctl} ? 'gbctl' : 'psql';
+    my @from = (__FILE__, $init eq 'gbctl' ? $s->{gbctl} : grep { -f }
         glob "\Q$root\E/sql/*.sql \Q$root\E/sql/*/*.sql");
     my $key = substr sha256_hex(join "\0", $init, $>, pgbin(),
         map { ($_, slurp($_)) } sort @from), 0, 16;
@@ -87,7 +87,7 @@ sub make_template {
         '-Xqc', 'create database goosebit');
 
     if ($init eq 'gbctl') {
-        run($db, "$build/gbctl", '--db',
+        run($db, $s->{gbctl}, '--db',
             "postgres:///goosebit?host=$s->{socket}", 'db', 'init');
 
     } elsif ($init eq 'psql') {

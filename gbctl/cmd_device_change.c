@@ -203,28 +203,20 @@ cmd_device_set(cli_t *cli)
 static bool
 device_poll_time(cli_t *cli, char *buf, size_t size)
 {
-    int          n, h, m, s;
+    int          seconds;
     const char  *text;
 
     text = cli_opt(cli, "poll-time");
+    seconds = 0;
 
-    if (text == NULL || text[0] == '\0') {
-        snprintf(buf, size, "0");
-        return true;
-    }
-
-    n = 0;
-
-    if (strspn(text, "0123456789:") != strlen(text)
-        || sscanf(text, "%2d:%2d:%2d%n", &h, &m, &s, &n) != 3
-        || text[n] != '\0' || m > 59 || s > 59
-        || h * 3600 + m * 60 + s < 1 || h * 3600 + m * 60 + s > 86399)
+    if (text != NULL && text[0] != '\0'
+        && gb_config_time(text, &seconds) != 0)
     {
         return cli_usage(cli, "option \"--poll-time\": \"%s\" is not a time "
                          "from 00:00:01 to 23:59:59", text);
     }
 
-    snprintf(buf, size, "%d", h * 3600 + m * 60 + s);
+    snprintf(buf, size, "%d", seconds);
 
     return true;
 }

@@ -16,7 +16,7 @@
 #include "out.h"
 
 
-#define LOG_EXECUTION  16       /* columns of "closed failure" and blanks */
+#define LOG_EXECUTION  16       /* columns, one more divides from the text */
 #define EXPLAIN_WIDTH  78
 
 
@@ -206,7 +206,7 @@ static void
 log_line(const cli_t *cli, const PGresult *res, int row)
 {
     int          width;
-    char         time[64], *text;
+    char         time[64], what[64], *text;
     const char  *execution, *finished, *progress, *color;
 
     out_rfc3339(db_value(res, row, "time"), time, sizeof(time));
@@ -214,7 +214,6 @@ log_line(const cli_t *cli, const PGresult *res, int row)
     execution = db_value(res, row, "execution");
     finished = db_value(res, row, "finished");
     progress = db_value(res, row, "progress");
-    finished = strcmp(finished, "none") == 0 ? "" : finished;
 
     color = strcmp(finished, "failure") == 0
             || strcmp(execution, "rejected") == 0
@@ -222,18 +221,31 @@ log_line(const cli_t *cli, const PGresult *res, int row)
             : strcmp(execution, "closed") == 0
               ? out_state_color(cli, "finished") : "";
 
-    text = out_clean(db_value(res, row, "text")
-                     ? db_value(res, row, "text") : "");
+    if (strcmp(finished, "none") == 0) {
+        snprintf(what, sizeof(what), "%s", execution);
+
+    } else {
+        snprintf(what, sizeof(what), "%s %s", execution, finished);
+    }
 
     /* without text the progress is all there is to tell */
 
-    width = LOG_EXECUTION - (int) strlen(execution) - 1;
+    if (db_value(res, row, "text") != NULL) {
+        text = out_clean(db_value(res, row, "text"));
 
-    printf("%.19sZ  %s%s %-*s%s %s%s%s\n", time, color, execution, width,
-           finished, color[0] ? out_reset(cli) : "", text ? text : "",
-           text && text[0] == '\0' && progress ? progress : "",
-           text && text[0] == '\0' && progress ? "%" : "");
+    } else if (progress == NULL || asprintf(&text, "%s%%", progress) < 0) {
+        text = NULL;
+    }
 
+    width = text ? LOG_EXECUTION - (int) strlen(what) : 0;
+
+    printf("%.19sZ  %s%s%s", time, color, what, color[0] ? out_reset(cli)
+                                                         : "");
+    if (text != NULL) {
+        printf("%*s %s", width > 0 ? width : 0, "", text);
+    }
+
+    putchar('\n');
     free(text);
 }
 

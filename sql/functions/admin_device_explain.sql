@@ -146,7 +146,10 @@ BEGIN
     WHEN 'no_assignment' THEN '"gbctl device assign", or another mode'
     WHEN 'pinned' THEN '"gbctl device unpin"'
     WHEN 'paused' THEN '"gbctl rollout resume ' || d.cause_id || '"'
-    WHEN 'held_after_error' THEN '"gbctl device force", or another target'
+    WHEN 'held_after_error' THEN '"gbctl device force", '
+        || COALESCE('"gbctl rollout retry ' || CASE d.cause
+                        WHEN 'rollout' THEN d.cause_id END || '", ', '')
+        || 'or another target'
     WHEN 'canceled' THEN '"gbctl device force", or another target'
     WHEN 'done_reports_other_version' THEN '"gbctl device force"'
     WHEN 'downloaded' THEN '"gbctl device force", or another target'

@@ -151,7 +151,8 @@ COMMENT ON FUNCTION goosebit.window_open IS
     'whether a maintenance window is open at a time; NULL always is';
 
 
--- The target of a device, or the reason why it has none.
+-- The target of a device, or the reason why it has none. One table a query,
+-- as in caller().
 CREATE FUNCTION goosebit.target(dev goosebit.device, at timestamptz)
 RETURNS goosebit.decision
 LANGUAGE plpgsql STABLE
@@ -166,22 +167,15 @@ BEGIN
         -- The newest that counts and fits decides, paused or not.
         SELECT r.id, r.state, r.generation, r.type, r.confirm,
                r.maintenance_window, r.deadline, r.max_concurrent,
-               r.allow_downgrade, r.software_id, s.version, s.min_version
+               r.allow_downgrade, r.software_id
         INTO f
         FROM goosebit.rollout r
-        JOIN goosebit.software s
-          ON s.tenant_id = r.tenant_id AND s.id = r.software_id
         WHERE r.tenant_id = dev.tenant_id
           AND r.feed = dev.feed
           AND r.state <> 'aborted'
           AND (r.start_at IS NULL OR r.start_at <= at)
-          AND EXISTS (
-              SELECT FROM goosebit.software_hardware h
-              WHERE h.tenant_id = r.tenant_id
-                AND h.software_id = r.software_id
-                AND h.model = dev.hw_model
-                AND goosebit.revision_fits(h.revision, h.pattern,
-                                           dev.hw_revision))
+          AND goosebit.software_fits(r.tenant_id, r.software_id, dev.hw_model,
+                                     dev.hw_revision)
         ORDER BY r.id DESC
         LIMIT 1;
 
@@ -190,6 +184,7 @@ BEGIN
             RETURN d;
         END IF;
 
+        d.software_id := f.software_id;
         d.cause := 'rollout';
         d.cause_id := f.id;
         d.generation := f.generation;
@@ -202,11 +197,9 @@ BEGIN
         d.paused := f.state = 'paused';
 
     ELSIF dev.mode = 'latest' THEN
-        SELECT h.software_id, s.version, s.min_version
+        SELECT h.software_id
         INTO f
         FROM goosebit.software_hardware h
-        JOIN goosebit.software s
-          ON s.tenant_id = h.tenant_id AND s.id = h.software_id
         WHERE h.tenant_id = dev.tenant_id
           AND h.model = dev.hw_model
           AND goosebit.revision_fits(h.revision, h.pattern, dev.hw_revision)
@@ -218,6 +211,7 @@ BEGIN
             RETURN d;
         END IF;
 
+        d.software_id := f.software_id;
         d.cause := 'latest';
         d.cause_id := 0;
         d.type := 'forced';
@@ -230,19 +224,14 @@ BEGIN
             RETURN d;
         END IF;
 
-        SELECT s.id AS software_id, s.version, s.min_version
-        INTO f
-        FROM goosebit.software s
-        WHERE s.tenant_id = dev.tenant_id
-          AND s.id = dev.assigned_software_id
-          AND goosebit.software_fits(s.tenant_id, s.id, dev.hw_model,
-                                     dev.hw_revision);
-
-        IF NOT FOUND THEN
+        IF NOT goosebit.software_fits(dev.tenant_id, dev.assigned_software_id,
+                                      dev.hw_model, dev.hw_revision)
+        THEN
             d.reason := 'no_compatible_software';
             RETURN d;
         END IF;
 
+        d.software_id := dev.assigned_software_id;
         d.cause := 'assigned';
         d.cause_id := dev.assignment;
         d.type := dev.assigned_type;
@@ -255,9 +244,10 @@ BEGIN
         RETURN d;
     END IF;
 
-    d.software_id := f.software_id;
-    d.version := f.version;
-    d.min_version := f.min_version;
+    SELECT s.version, s.min_version INTO d.version, d.min_version
+    FROM goosebit.software s
+    WHERE s.tenant_id = dev.tenant_id AND s.id = d.software_id;
+
     d.generation := COALESCE(d.generation, 0);
     d.deadline := COALESCE(d.deadline, 86400);
 

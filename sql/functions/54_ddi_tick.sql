@@ -102,6 +102,35 @@ COMMENT ON FUNCTION goosebit.deadlines IS
     'ends silent actions, gives how many';
 
 
+-- Plans of the module's connections live as long as those, and a plan made
+-- for a handful of rows may read a whole index. So a table that has doubled
+-- is looked at anew at once, which has all plans on it made again, rather
+-- than when autovacuum gets to it.
+CREATE FUNCTION goosebit.plans_keep()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT c.relname FROM pg_catalog.pg_class c
+        WHERE c.oid = ANY ('{goosebit.device,goosebit.device_attributes,
+                             goosebit.device_seen,goosebit.action,
+                             goosebit.rollout,goosebit.software,
+                             goosebit.software_hardware,
+                             goosebit.tenant}'::regclass[])
+          AND pg_catalog.pg_relation_size(c.oid)
+              > 8192 * (4 + 2 * GREATEST(c.relpages, 0)::bigint)
+    LOOP
+        EXECUTE pg_catalog.format('ANALYZE goosebit.%I', name);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION goosebit.plans_keep IS
+    'analyzes tables that have doubled since they last were';
+
+
 -- One NGINX at a time, at most once a second; everyone else returns at once.
 CREATE FUNCTION goosebit_ddi.tick()
 RETURNS TABLE (ran boolean)
@@ -109,8 +138,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s  record;
-    at timestamptz := pg_catalog.clock_timestamp();
+    s      record;
+    at     timestamptz := pg_catalog.clock_timestamp();
+    upkeep boolean;
 BEGIN
     ran := false;
 
@@ -129,20 +159,23 @@ BEGIN
     PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
     PERFORM goosebit.deadlines(at);
 
-    IF s.upkeep_at <= at - interval '1 hour' OR s.upkeep_at > at THEN
-        -- Never waits behind a long reader: it comes again in an hour.
-        PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
-        BEGIN
+    upkeep := s.upkeep_at <= at - interval '1 hour' OR s.upkeep_at > at;
+
+    -- Never waits behind a long reader: it comes again, in an hour.
+    PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
+    BEGIN
+        PERFORM goosebit.plans_keep();
+        IF upkeep THEN
             PERFORM goosebit.partitions_keep(r.history, at)
             FROM goosebit.retention r;
-        EXCEPTION
-            WHEN lock_not_available THEN
-                NULL;
-        END;
-        UPDATE goosebit.tick_state SET upkeep_at = at;
-    END IF;
+        END IF;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            NULL;
+    END;
 
-    UPDATE goosebit.tick_state SET ran_at = at;
+    UPDATE goosebit.tick_state t
+    SET ran_at = at, upkeep_at = CASE WHEN upkeep THEN at ELSE t.upkeep_at END;
     ran := true;
     RETURN NEXT;
 END

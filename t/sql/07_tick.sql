@@ -51,6 +51,15 @@ UPDATE goosebit.tick_state SET ran_at = now() + interval '1 hour';
 SELECT is((SELECT ran FROM goosebit_ddi.tick()), true,
     'a clock that was set back stops nothing');
 
+-- Plans ------------------------------------------------------------------
+SELECT t.dev('plan-' || i) FROM generate_series(1, 2000) i;
+SELECT cmp_ok((SELECT reltuples::int FROM pg_class
+    WHERE oid = 'goosebit.device'::regclass), '<', 2000, 'grown unnoticed');
+SELECT goosebit.plans_keep();
+SELECT cmp_ok((SELECT reltuples::int FROM pg_class
+    WHERE oid = 'goosebit.device'::regclass), '>', 1900, 'noticed at once');
+DELETE FROM goosebit.device WHERE controller_id LIKE 'plan-%';
+
 -- Partitions -------------------------------------------------------------
 SELECT ok(to_regclass('goosebit.action_status_'
     || to_char(now() AT TIME ZONE 'UTC', '"y"YYYY"m"MM')) IS NOT NULL,

@@ -126,8 +126,8 @@ subtest 'a deployment' => sub {
         is($h->{status}, 'RUNNING', 'status');
     }
 
-    is($s->get($d->path('deploymentBase', $id + 1))->{status}, 404,
-        'another id');
+    is($d->get("deploymentBase/$_")->{status}, 404, "another id: $_")
+        for $id + 1, "0$id", "+$id", "$id.0", $id + 2 ** 32, "-$id";
     my $other = device('dev2');
     $other->register;
     is($other->get("deploymentBase/$id")->{status}, 404,

@@ -256,7 +256,9 @@ like($s->raw("GET $v1/plain HTTP/1.1\r\nHost: a\"b\r\n"
     'a quote in Host is escaped');
 like($s->raw("GET $v1/plain\r\n"), qr{^\{"config"}, 'HTTP/0.9');
 
-like(slurp($s->dir . '/logs/route.log'), qr{^poll DEFAULT plain$}m,
-    'variables');
+my $log = slurp($s->dir . '/logs/route.log');
+like($log, qr{^poll DEFAULT plain$}m, 'variables');
+like($log, qr{^poll DEFAULT a{255}$}m, 'an id of 255 bytes');
+unlike($log, qr{a{256}}, 'a longer one is not even looked at');
 
 done_testing;

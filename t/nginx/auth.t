@@ -132,8 +132,11 @@ subtest 'setup' => sub {
         'stored as a digest');
     is(poll('gw', 'GatewayToken G')->{status}, 200,
         'a gateway\'s token is not a device\'s');
+    is(poll('odd', $_)->{status}, 200, "nor is '$_'")
+        for 'TargetTokenX T', 'TargetToken:T', 'TargetToken', 'Bearer T';
     is($s->value("select count(*) from goosebit.device
-        where controller_id = 'gw' and token is null"), 1, 'nor stored');
+        where controller_id in ('gw', 'odd') and token is null"), 2,
+        'nor stored');
 };
 
 

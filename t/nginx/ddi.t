@@ -7,6 +7,7 @@ use Goosebit::Device;
 
 my $s = stack(fsync => 'off', yaml => "poll_time: 00:00:30\n",
     server => <<'CONF');
+listen unix:@DIR@/h2.sock http2;
 location /edge/ { goosebit; goosebit_base_url http://edge.example:8080; }
 CONF
 
@@ -313,8 +314,35 @@ subtest 'one connection (rule 12)' => sub {
     is("@got", join(' ', map { "p$_" } 1 .. 20), 'pipelined');
 
     # Header and body leave in one write, small enough for one segment.
-    my $r = $s->get("$v1/keep");
-    cmp_ok(length $r->{raw}, '<', 1400, 'a poll fits one segment');
+    $http = $s->http;
+    $http->write("GET $v1/keep HTTP/1.1\r\nHost: h\r\n\r\n");
+    sysread $http->{sock}, my $first, 65536;
+    like($first, qr/^HTTP.*\r\n\r\n\{.*\}$/s, 'one write');
+    cmp_ok(length $first, '<', 1400, 'that fits one segment');
+};
+
+
+subtest 'HTTP/2' => sub {
+    my $h2 = sub {
+        my ($path, @options) = @_;
+        return run(['curl', '-sS', '--http2-prior-knowledge', '--unix-socket',
+            $s->dir . '/h2.sock', '-w', ' %{http_version} %{http_code}',
+            @options, "http://two.example$path"])->{out};
+    };
+
+    like($h2->("$v1/h2"), qr{"http://two\.example$v1/h2/configData".* 2 200$},
+        'poll');
+    like($h2->("$v1/h2/configData", '-X', 'PUT', '-H',
+        'Content-Type: application/json', '-d', '{"data":{"a":"b"}}'),
+        qr/^\{"success":true,.* 2 200$/, 'configData');
+    spew(my $big = tempdir() . '/big', '{"data":{},"x":"' . 'x' x 900_000
+        . '"}');
+    like($h2->("$v1/h2/configData", '-T', $big), qr/ 2 200$/, 'a large body');
+    like($h2->("$v1/h2/configData", '-X', 'PUT', '-H',
+        'Content-Type: application/json', '-d', 'x'),
+        qr/"invalid".* 2 400$/, 'a broken one');
+    like($h2->("$v1/h2/nothing"), qr/"not_found".* 2 404$/, 'no such path');
+    like($h2->("$v1/h2", '-I'), qr/ 2 200$/, 'HEAD');
 };
 
 done_testing;

@@ -23,7 +23,7 @@ CREATE TYPE goosebit.decision AS (
     supersede           boolean,  -- the open action no longer has the target
     due                 boolean,  -- something to do under the locks of start()
     reason              text,     -- one word, always there
-    rails               jsonb     -- when asked to explain: [{rail,passed,detail}]
+    rails               jsonb     -- only when asked to explain
 );
 COMMENT ON TYPE goosebit.decision IS 'what decide() answers';
 
@@ -159,16 +159,15 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     d goosebit.decision;
-    f record;
 BEGIN
-    d.paused := false;
-
     IF dev.mode = 'rollout' THEN
         -- The newest that counts and fits decides, paused or not.
-        SELECT r.id, r.state, r.generation, r.type, r.confirm,
-               r.maintenance_window, r.deadline, r.max_concurrent,
-               r.allow_downgrade, r.software_id
-        INTO f
+        SELECT r.software_id, 'rollout', r.id, r.generation, r.type,
+               r.confirm, r.maintenance_window, COALESCE(r.deadline, 86400),
+               r.max_concurrent, r.allow_downgrade, r.state = 'paused'
+        INTO d.software_id, d.cause, d.cause_id, d.generation, d.type,
+             d.confirm, d.maintenance_window, d.deadline,
+             d.max_concurrent, d.allow_downgrade, d.paused
         FROM goosebit.rollout r
         WHERE r.tenant_id = dev.tenant_id
           AND r.feed = dev.feed
@@ -184,21 +183,11 @@ BEGIN
             RETURN d;
         END IF;
 
-        d.software_id := f.software_id;
-        d.cause := 'rollout';
-        d.cause_id := f.id;
-        d.generation := f.generation;
-        d.type := f.type;
-        d.confirm := f.confirm;
-        d.maintenance_window := f.maintenance_window;
-        d.deadline := f.deadline;
-        d.max_concurrent := f.max_concurrent;
-        d.allow_downgrade := f.allow_downgrade;
-        d.paused := f.state = 'paused';
-
     ELSIF dev.mode = 'latest' THEN
-        SELECT h.software_id
-        INTO f
+        SELECT h.software_id, 'latest', 0, 0, 'forced', false, 86400, false,
+               false
+        INTO d.software_id, d.cause, d.cause_id, d.generation, d.type,
+             d.confirm, d.deadline, d.allow_downgrade, d.paused
         FROM goosebit.software_hardware h
         WHERE h.tenant_id = dev.tenant_id
           AND h.model = dev.hw_model
@@ -211,19 +200,11 @@ BEGIN
             RETURN d;
         END IF;
 
-        d.software_id := f.software_id;
-        d.cause := 'latest';
-        d.cause_id := 0;
-        d.type := 'forced';
-        d.confirm := false;
-        d.allow_downgrade := false;
+    ELSIF dev.mode = 'assigned' AND dev.assigned_software_id IS NULL THEN
+        d.reason := 'no_assignment';
+        RETURN d;
 
     ELSIF dev.mode = 'assigned' THEN
-        IF dev.assigned_software_id IS NULL THEN
-            d.reason := 'no_assignment';
-            RETURN d;
-        END IF;
-
         IF NOT goosebit.software_fits(dev.tenant_id, dev.assigned_software_id,
                                       dev.hw_model, dev.hw_revision)
         THEN
@@ -234,10 +215,13 @@ BEGIN
         d.software_id := dev.assigned_software_id;
         d.cause := 'assigned';
         d.cause_id := dev.assignment;
+        d.generation := 0;
         d.type := dev.assigned_type;
         d.confirm := dev.assigned_confirm;
         d.maintenance_window := dev.assigned_window;
+        d.deadline := 86400;
         d.allow_downgrade := true;
+        d.paused := false;
 
     ELSE
         d.reason := 'pinned';
@@ -247,9 +231,6 @@ BEGIN
     SELECT s.version, s.min_version INTO d.version, d.min_version
     FROM goosebit.software s
     WHERE s.tenant_id = dev.tenant_id AND s.id = d.software_id;
-
-    d.generation := COALESCE(d.generation, 0);
-    d.deadline := COALESCE(d.deadline, 86400);
 
     RETURN d;
 END
@@ -423,173 +404,221 @@ COMMENT ON FUNCTION goosebit.slots_taken IS
     'NULL while a slot is free, else which bound is reached';
 
 
--- What a device is to be told now, and why. max_updates is the caller's
--- max_concurrent_updates (NULL: none); the tenant's own beats it. With
--- explain every guard rail is asked and answers in rails; the decision is the
--- same. Reads only; start() asks again under the locks.
-CREATE FUNCTION goosebit.decide(dev goosebit.device, max_updates int,
-                                at timestamptz DEFAULT now(),
-                                explain boolean DEFAULT false)
-RETURNS goosebit.decision
+-- Why an action towards the target may not start now, or "due". The cheap
+-- and usual answers come first. decide_explain() asks the same, all of them.
+CREATE FUNCTION goosebit.guard(dev goosebit.device, d goosebit.decision,
+                               max_updates int, at timestamptz)
+RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    d    goosebit.decision;
-    a    record;
     word text;
-    note text;
 BEGIN
-    d := goosebit.target(dev, at);
-    d.forced := dev.force_update;
-    d.supersede := false;
-    d.due := false;
-
-    IF explain THEN
-        d.rails := goosebit.rail('[]', 'target', d.software_id IS NOT NULL,
-            CASE WHEN d.software_id IS NULL THEN d.reason
-                 ELSE pg_catalog.format('software %s (%s) by %s%s',
-                     d.software_id, d.version, d.cause,
-                     CASE d.cause WHEN 'rollout' THEN ' ' || d.cause_id
-                                  ELSE '' END) END);
-    END IF;
-
-    IF dev.open_action_id IS NOT NULL THEN
-        SELECT x.id, x.state, x.software_id, x.type, x.cancel_refused,
-               x.maintenance_window
-        INTO a
-        FROM goosebit.action x
-        WHERE x.tenant_id = dev.tenant_id AND x.device_id = dev.id
-          AND x.id = dev.open_action_id;
-        d.action_id := a.id;
-        d.action_state := a.state;
-        d.action_software_id := a.software_id;
-
-        d.supersede := a.state <> 'cancelling' AND NOT a.cancel_refused
-            AND NOT d.paused
-            AND (d.software_id IS NULL OR d.software_id <> a.software_id
-                 OR (d.type = 'downloadonly') <> (a.type = 'downloadonly'));
-        d.due := d.supersede;
-        d.reason := CASE
-            WHEN d.supersede THEN 'superseded'
-            WHEN a.state = 'open'
-                 AND NOT goosebit.window_open(a.maintenance_window, at)
-            THEN 'outside_window'
-            ELSE a.state END;
-        IF explain THEN
-            d.rails := goosebit.rail(d.rails, 'open action',
-                NOT d.supersede, pg_catalog.format('action %s is %s', a.id,
-                CASE WHEN d.supersede THEN 'to be superseded'
-                     ELSE a.state END));
+    IF NOT dev.force_update THEN
+        IF goosebit.version_same(dev.sw_version, d.version) THEN
+            RETURN 'up_to_date';
         END IF;
-        RETURN d;
-    END IF;
 
-    IF dev.config_data_at IS NULL THEN
-        d.reason := 'not_registered';
-    END IF;
-    IF explain THEN
-        d.rails := goosebit.rail(d.rails, 'registered',
-            dev.config_data_at IS NOT NULL, COALESCE(
-            'configData since ' || dev.config_data_at, 'no configData yet'));
-        d.rails := goosebit.rail(d.rails, 'not blocked', NOT dev.blocked,
-            CASE WHEN dev.blocked THEN 'blocked: every request gets 401' END);
-    END IF;
-
-    IF d.software_id IS NULL THEN
-        RETURN d;
-    END IF;
-
-    IF d.reason IS NULL OR explain THEN
-        IF NOT d.forced
-           AND goosebit.version_same(dev.sw_version, d.version)
-        THEN
-            d.reason := COALESCE(d.reason, 'up_to_date');
-        END IF;
-        IF explain THEN
-            d.rails := goosebit.rail(d.rails, 'other version',
-                d.forced OR goosebit.version_same(dev.sw_version, d.version)
-                            IS NOT TRUE,
-                pg_catalog.format('runs %s, target is %s%s',
-                    COALESCE(dev.sw_version, 'an unknown version'), d.version,
-                    CASE WHEN d.forced THEN ', forced' ELSE '' END));
-        END IF;
-    END IF;
-
-    IF d.reason IS NULL OR explain THEN
         word := goosebit.held(dev, d);
-        IF NOT d.forced AND word IS NOT NULL THEN
-            d.reason := COALESCE(d.reason, word);
-        END IF;
-        IF explain THEN
-            d.rails := goosebit.rail(d.rails, 'not done or held',
-                d.forced OR word IS NULL,
-                COALESCE(word, 'no attempt holds this target')
-                || CASE WHEN d.forced THEN ', forced' ELSE '' END);
+        IF word IS NOT NULL THEN
+            RETURN word;
         END IF;
     END IF;
 
     IF d.paused THEN
-        d.reason := COALESCE(d.reason, 'paused');
-    END IF;
-    IF explain THEN
-        d.rails := goosebit.rail(d.rails, 'not paused', NOT d.paused,
-            CASE WHEN d.paused THEN pg_catalog.format('rollout %s is paused',
-                                                      d.cause_id) END);
+        RETURN 'paused';
     END IF;
 
-    IF d.reason IS NULL OR explain THEN
-        IF goosebit.version_compare(COALESCE(dev.sw_version, ''),
-                                    d.min_version) < 0
-        THEN
-            word := 'version_too_old';
-        ELSIF goosebit.downgrade_refused(dev, d) THEN
-            word := 'downgrade_refused';
-        ELSE
-            word := NULL;
-        END IF;
-        d.reason := COALESCE(d.reason, word);
-        IF explain THEN
-            d.rails := goosebit.rail(d.rails, 'least version',
-                word IS DISTINCT FROM 'version_too_old',
-                COALESCE('needs at least ' || d.min_version, 'none needed'));
-            d.rails := goosebit.rail(d.rails, 'no downgrade',
-                word IS DISTINCT FROM 'downgrade_refused',
-                CASE WHEN d.allow_downgrade THEN 'downgrade allowed' END);
-        END IF;
+    IF goosebit.version_too_old(dev, d) THEN
+        RETURN 'version_too_old';
     END IF;
 
-    IF d.reason IS NULL OR explain THEN
-        IF NOT goosebit.window_open(d.maintenance_window, at) THEN
-            d.reason := COALESCE(d.reason, 'outside_window');
-        END IF;
-        IF explain THEN
-            d.rails := goosebit.rail(d.rails, 'window',
-                goosebit.window_open(d.maintenance_window, at),
-                COALESCE(d.maintenance_window, 'none'));
-        END IF;
+    IF goosebit.downgrade_refused(dev, d) THEN
+        RETURN 'downgrade_refused';
     END IF;
 
-    IF d.reason IS NULL OR explain THEN
-        note := goosebit.slots_taken(dev, d, max_updates);
-        IF note IS NOT NULL THEN
-            d.reason := COALESCE(d.reason, 'concurrency');
-        END IF;
-        IF explain THEN
-            d.rails := goosebit.rail(d.rails, 'concurrency', note IS NULL,
-                COALESCE(note, 'a slot is free'));
-        END IF;
+    IF NOT goosebit.window_open(d.maintenance_window, at) THEN
+        RETURN 'outside_window';
     END IF;
 
-    IF d.reason IS NULL THEN
-        d.reason := 'due';
-        d.due := true;
+    IF goosebit.slots_taken(dev, d, max_updates) IS NOT NULL THEN
+        RETURN 'concurrency';
+    END IF;
+
+    RETURN 'due';
+END
+$$;
+COMMENT ON FUNCTION goosebit.guard IS
+    'first guard rail in the way of a target, or due';
+
+
+CREATE FUNCTION goosebit.version_too_old(dev goosebit.device,
+                                         d goosebit.decision)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN d.min_version IS NOT NULL
+       AND goosebit.version_compare(COALESCE(dev.sw_version, ''),
+                                    d.min_version) < 0;
+END
+$$;
+COMMENT ON FUNCTION goosebit.version_too_old IS
+    'below the least version that the target''s software asks for';
+
+
+-- The decision where an action is open: it goes on, unless the target is
+-- another by now. Same software, whatever wants it, is the same target here:
+-- nobody gains from stopping it. A paused rollout stops nothing, and a device
+-- that refused to cancel is not asked again.
+CREATE FUNCTION goosebit.decide_open(dev goosebit.device, d goosebit.decision,
+                                     at timestamptz)
+RETURNS goosebit.decision
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    a record;
+BEGIN
+    SELECT x.id, x.state, x.software_id, x.type, x.cancel_refused,
+           x.maintenance_window
+    INTO a
+    FROM goosebit.action x
+    WHERE x.tenant_id = dev.tenant_id AND x.device_id = dev.id
+      AND x.id = dev.open_action_id;
+
+    d.action_id := a.id;
+    d.action_state := a.state;
+    d.action_software_id := a.software_id;
+    d.supersede := a.state <> 'cancelling' AND NOT a.cancel_refused
+        AND d.paused IS NOT TRUE
+        AND (d.software_id IS NULL OR d.software_id <> a.software_id
+             OR (d.type = 'downloadonly') <> (a.type = 'downloadonly'));
+    d.due := d.supersede;
+
+    IF d.supersede THEN
+        d.reason := 'superseded';
+    ELSIF a.state = 'open'
+          AND NOT goosebit.window_open(a.maintenance_window, at)
+    THEN
+        d.reason := 'outside_window';
+    ELSE
+        d.reason := a.state;
     END IF;
 
     RETURN d;
 END
 $$;
-COMMENT ON FUNCTION goosebit.decide IS
+COMMENT ON FUNCTION goosebit.decide_open IS
+    'decision for a device with an open action';
+
+
+-- What a device is to be told now, and why. max_updates is the caller's
+-- max_concurrent_updates (NULL: none); the tenant's own beats it. Reads only;
+-- start() asks again under the locks.
+--
+-- It runs at every poll, and each expression here is set up anew in each
+-- transaction: few of them, and early ends, are what makes a poll cheap.
+CREATE FUNCTION goosebit.decide(dev goosebit.device, max_updates int,
+                                at timestamptz DEFAULT now())
+RETURNS goosebit.decision
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    d goosebit.decision;
+BEGIN
+    d := goosebit.target(dev, at);
+
+    IF dev.open_action_id IS NOT NULL THEN
+        d.forced := dev.force_update;
+        RETURN goosebit.decide_open(dev, d, at);
+    END IF;
+
+    IF dev.config_data_at IS NULL THEN
+        d.reason := 'not_registered';
+    ELSIF d.software_id IS NOT NULL THEN
+        d.reason := goosebit.guard(dev, d, max_updates, at);
+        IF d.reason = 'due' THEN
+            d.forced := dev.force_update;
+            d.due := true;
+            RETURN d;
+        END IF;
+    END IF;
+
+    d.due := false;
+    RETURN d;
+END
+$$;
+COMMENT ON FUNCTION goosebit.decide(goosebit.device, int, timestamptz) IS
     'target of a device and whether it is due, with the reason';
+
+
+-- The guard rails one row each, in the order guard() asks them. The first
+-- that did not pass is decide()'s reason.
+CREATE FUNCTION goosebit.decide_explain(dev goosebit.device, max_updates int,
+                                        at timestamptz DEFAULT now())
+RETURNS TABLE (rail text, passed boolean, detail text)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    d     goosebit.decision := goosebit.decide(dev, max_updates, at);
+    word  text;
+    slots text;
+    same  boolean;
+BEGIN
+    RETURN QUERY VALUES
+        ('target', d.software_id IS NOT NULL,
+         CASE WHEN d.software_id IS NULL THEN d.reason
+              ELSE pg_catalog.format('software %s (%s) by %s%s',
+                  d.software_id, d.version, d.cause,
+                  CASE d.cause WHEN 'rollout' THEN ' ' || d.cause_id
+                               ELSE '' END) END);
+
+    IF d.action_id IS NOT NULL THEN
+        RETURN QUERY VALUES ('open action', NOT d.supersede,
+            pg_catalog.format('action %s is %s', d.action_id,
+                CASE WHEN d.supersede THEN 'to be superseded'
+                     ELSE d.action_state END));
+        RETURN;
+    END IF;
+
+    RETURN QUERY VALUES
+        ('registered', dev.config_data_at IS NOT NULL,
+         COALESCE('configData since ' || dev.config_data_at,
+                  'no configData yet')),
+        ('not blocked', NOT dev.blocked,
+         CASE WHEN dev.blocked THEN 'blocked: every request gets 401'
+              ELSE '' END);
+
+    IF d.software_id IS NULL THEN
+        RETURN;
+    END IF;
+
+    same := goosebit.version_same(dev.sw_version, d.version) IS TRUE;
+    word := goosebit.held(dev, d);
+    slots := goosebit.slots_taken(dev, d, max_updates);
+
+    RETURN QUERY VALUES
+        ('other version', dev.force_update OR NOT same,
+         pg_catalog.format('runs %s, target is %s%s',
+             COALESCE(dev.sw_version, 'an unknown version'), d.version,
+             CASE WHEN dev.force_update THEN ', forced' ELSE '' END)),
+        ('not done or held', dev.force_update OR word IS NULL,
+         COALESCE(word, 'no attempt holds this target')
+         || CASE WHEN dev.force_update THEN ', forced' ELSE '' END),
+        ('not paused', NOT d.paused,
+         CASE WHEN d.paused THEN 'rollout ' || d.cause_id || ' is paused'
+              ELSE '' END),
+        ('least version', NOT goosebit.version_too_old(dev, d),
+         COALESCE('needs at least ' || d.min_version, 'none needed')),
+        ('no downgrade', NOT goosebit.downgrade_refused(dev, d),
+         CASE WHEN d.allow_downgrade THEN 'downgrade allowed' ELSE '' END),
+        ('window', goosebit.window_open(d.maintenance_window, at),
+         COALESCE(d.maintenance_window, 'none')),
+        ('concurrency', slots IS NULL, COALESCE(slots, 'a slot is free'));
+END
+$$;
+COMMENT ON FUNCTION goosebit.decide_explain IS
+    'each guard rail of a device and how it answered';
 
 
 CREATE FUNCTION goosebit.rail(rails jsonb, rail text, passed boolean,
@@ -603,20 +632,21 @@ $$;
 COMMENT ON FUNCTION goosebit.rail IS 'one more answered guard rail';
 
 
--- The guard rails one row each, in the order they are asked.
-CREATE FUNCTION goosebit.decide_explain(dev goosebit.device, max_updates int,
-                                        at timestamptz DEFAULT now())
-RETURNS TABLE (rail text, passed boolean, detail text)
+-- decide(), with the guard rails as [{rail, passed, detail}] in rails.
+CREATE FUNCTION goosebit.decide(dev goosebit.device, max_updates int,
+                                at timestamptz, explain boolean)
+RETURNS goosebit.decision
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    d goosebit.decision := goosebit.decide(dev, max_updates, at, true);
+    d goosebit.decision := goosebit.decide(dev, max_updates, at);
 BEGIN
-    RETURN QUERY
-    SELECT x.rail, x.passed, x.detail
-    FROM pg_catalog.jsonb_to_recordset(d.rails)
-         AS x (rail text, passed boolean, detail text);
+    IF explain THEN
+        d.rails := (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e))
+                    FROM goosebit.decide_explain(dev, max_updates, at) e);
+    END IF;
+    RETURN d;
 END
 $$;
-COMMENT ON FUNCTION goosebit.decide_explain IS
-    'each guard rail of a device and how it answered';
+COMMENT ON FUNCTION goosebit.decide(goosebit.device, int, timestamptz, boolean)
+    IS 'the decision and, when asked for, its guard rails';

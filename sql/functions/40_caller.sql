@@ -30,6 +30,7 @@ DECLARE
     t      record;
     dev    goosebit.device;
     mode   text;
+    next   text;
     passed boolean;
 BEGIN
     SELECT x.id, x.name, x.auth, x.poll_time, x.gateway_token,
@@ -49,40 +50,37 @@ BEGIN
 
     mode := COALESCE(t.auth, caller.auth);
 
-    passed := CASE
-        WHEN scheme = 'gateway' AND credential = t.gateway_token
-             AND (t.gateway_prefix IS NULL
-                  OR pg_catalog.starts_with(caller.device, t.gateway_prefix))
-        THEN true
-        WHEN mode = 'off' OR scheme = 'proven' THEN true
-        WHEN mode = 'strict' THEN scheme = 'target' AND credential = dev.token
-        WHEN mode IN ('lax', 'setup')
-        THEN dev.token IS NULL OR (scheme = 'target' AND credential = dev.token)
-        ELSE false END;
+    IF dev.blocked THEN
+        passed := false;
+    ELSIF mode = 'off' OR scheme = 'proven' THEN
+        passed := true;
+    ELSIF scheme = 'gateway' AND credential = t.gateway_token
+          AND (t.gateway_prefix IS NULL
+               OR pg_catalog.starts_with(caller.device, t.gateway_prefix))
+    THEN
+        passed := true;
+    ELSIF mode = 'strict' THEN
+        passed := scheme = 'target' AND credential = dev.token;
+    ELSIF mode IN ('lax', 'setup') THEN
+        passed := dev.token IS NULL
+                  OR (scheme = 'target' AND credential = dev.token);
+    END IF;
 
-    IF passed IS NOT TRUE OR dev.blocked THEN
+    IF passed IS NOT TRUE THEN
         c.status := 401;
         c.reason := 'unauthorized';
         RETURN c;
     END IF;
 
-    c.status := 200;
-    c.tenant_id := t.id;
-    c.tenant := t.name;
-    c.poll_time := t.poll_time;
-
-    IF dev.id IS NULL THEN
-        c.next := 'register';
-        RETURN c;
-    END IF;
-
-    IF mode = 'setup' AND scheme = 'target' AND dev.token IS NULL
-       AND credential IS NOT NULL
+    IF dev.id IS NULL
+       OR (mode = 'setup' AND scheme = 'target' AND dev.token IS NULL
+           AND credential IS NOT NULL)
     THEN
-        c.next := 'register';
+        next := 'register';
     END IF;
-    c.dev := dev;
 
+    c := ROW(200, NULL, t.id, t.name, t.poll_time, next,
+             CASE WHEN dev.id IS NOT NULL THEN dev END);
     RETURN c;
 END
 $$;

@@ -25,54 +25,36 @@ RETURNS goosebit_ddi.poll_row
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    p   goosebit_ddi.poll_row;
-    d   goosebit.decision;
-    dev goosebit.device := c.dev;
+    dev  goosebit.device := c.dev;
+    d    goosebit.decision;
+    news boolean := dev.config_data_at IS NULL;
+    link text;
 BEGIN
-    p.status := 200;
-    p.tenant_id := c.tenant_id;
-    p.tenant := c.tenant;
-    p.device_id := dev.id;
-    p.poll_seconds := goosebit.poll_time(dev.poll_time, c.poll_time,
-                                         poll_answer.poll_time);
-    p.config_data := dev.config_data_at IS NULL;
-    p.installed_id := dev.installed_action_id;
-
-    IF p.config_data THEN
-        p.poll_seconds := LEAST(10, p.poll_seconds);
-        p.reason := 'not_registered';
-        IF dev.open_action_id IS NULL THEN
-            RETURN p;
-        END IF;
-    END IF;
-
     d := goosebit.decide(dev, max_updates, pg_catalog.now());
-    p.reason := d.reason;
 
-    IF d.due AND NOT p.config_data THEN
-        p.next := 'start';
-        RETURN p;
+    -- Until it has said what it is, a device is only told to stop.
+    IF d.action_id IS NOT NULL AND d.due IS NOT TRUE
+       AND d.reason <> 'outside_window'
+       AND (NOT news OR d.action_state = 'cancelling')
+    THEN
+        link := CASE d.action_state
+            WHEN 'cancelling' THEN 'cancelAction'
+            WHEN 'awaiting_confirmation' THEN 'confirmationBase'
+            ELSE 'deploymentBase' END;
     END IF;
 
-    IF d.action_id IS NULL OR d.reason = 'outside_window' THEN
-        RETURN p;
-    END IF;
-
-    IF d.action_state = 'cancelling' THEN
-        p.link := 'cancelAction';
-    ELSIF p.config_data THEN
-        p.reason := 'not_registered';
-        RETURN p;
-    ELSIF d.action_state = 'awaiting_confirmation' THEN
-        p.link := 'confirmationBase';
-    ELSE
-        p.link := 'deploymentBase';
-    END IF;
-
-    p.action_id := d.action_id;
-    p.software_id := d.action_software_id;
-
-    RETURN p;
+    RETURN ROW(200,
+        CASE WHEN news AND link IS NULL THEN 'not_registered'
+             ELSE d.reason END,
+        c.tenant_id, dev.id, c.tenant,
+        CASE WHEN d.due AND NOT news THEN 'start' END,
+        LEAST(goosebit.poll_time(dev.poll_time, c.poll_time,
+                                 poll_answer.poll_time),
+              CASE WHEN news THEN 10 END),
+        news, link,
+        CASE WHEN link IS NOT NULL THEN d.action_id END,
+        CASE WHEN link IS NOT NULL THEN d.action_software_id END,
+        dev.installed_action_id)::goosebit_ddi.poll_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.poll_answer IS 'a known device''s poll row';

@@ -305,9 +305,24 @@ SELECT results_eq(
       WHERE NOT passed$$,
     $$VALUES ('other version'), ('not done or held'), ('concurrency')$$,
     'explain asks every rail, decide stops at the first');
-SELECT is((goosebit.decide(d, 1000)).reason,
-          (goosebit.decide(d, 1000, now(), true)).reason,
-          'explained or not: ' || d.controller_id)
+SELECT is((SELECT e.rail FROM goosebit.decide_explain(d, 0)
+               WITH ORDINALITY AS e (rail, passed, detail, n)
+           WHERE NOT e.passed ORDER BY n LIMIT 1),
+    CASE (goosebit.decide(d, 0)).reason
+        WHEN 'up_to_date' THEN 'other version'
+        WHEN 'held_after_error' THEN 'not done or held'
+        WHEN 'canceled' THEN 'not done or held'
+        WHEN 'downloaded' THEN 'not done or held'
+        WHEN 'done_reports_other_version' THEN 'not done or held'
+        WHEN 'downgrade_refused' THEN 'no downgrade'
+        WHEN 'version_too_old' THEN 'least version'
+        WHEN 'superseded' THEN 'target'
+        WHEN 'concurrency' THEN 'concurrency'
+        WHEN 'not_registered' THEN 'registered'
+        WHEN 'open' THEN NULL WHEN 'running' THEN NULL
+        WHEN 'awaiting_confirmation' THEN NULL
+        ELSE 'target' END,
+    'the first rail in the way is the reason: ' || d.controller_id)
 FROM goosebit.device d WHERE d.tenant_id = t.tid();
 
 SELECT * FROM finish();

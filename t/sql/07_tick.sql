@@ -53,11 +53,11 @@ SELECT is((SELECT ran FROM goosebit_ddi.tick()), true,
 
 -- Plans ------------------------------------------------------------------
 SELECT t.dev('plan-' || i) FROM generate_series(1, 2000) i;
-SELECT cmp_ok((SELECT reltuples::int FROM pg_class
-    WHERE oid = 'goosebit.device'::regclass), '<', 2000, 'grown unnoticed');
+UPDATE pg_class SET relpages = 1, reltuples = 1
+WHERE oid = 'goosebit.device'::regclass;
 SELECT goosebit.plans_keep();
 SELECT cmp_ok((SELECT reltuples::int FROM pg_class
-    WHERE oid = 'goosebit.device'::regclass), '>', 1900, 'noticed at once');
+    WHERE oid = 'goosebit.device'::regclass), '>', 1900, 'growth is noticed at once');
 DELETE FROM goosebit.device WHERE controller_id LIKE 'plan-%';
 
 -- Partitions -------------------------------------------------------------

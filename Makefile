@@ -22,7 +22,7 @@ B         := build
 A         := $(B)/asan
 F         := $(B)/fuzz
 
-PKGS      := jansson yaml-0.1 libarchive libconfig libsquashfs1 libcrypto \
+PKGS      := jansson yaml-0.1 libarchive libconfig libsquashfs1 libcrypto libcbor \
              libpcre2-8
 PKGS_CTL  := $(PKGS) libpq smartcols libcurl
 INC       := $(shell pkg-config --cflags $(PKGS_CTL) 2>/dev/null)
@@ -220,8 +220,10 @@ install: all                   ## DESTDIR= PREFIX=/usr
 	install -d $(DESTDIR)$(PREFIX)/share/goosebit
 	cp -R sql $(DESTDIR)$(PREFIX)/share/goosebit/
 	install -d $(DESTDIR)$(PREFIX)/share/doc/goosebit
-	install -m 644 README.md CHANGES.md LICENSE $(wildcard conf/*) \
-	    $(DESTDIR)$(PREFIX)/share/doc/goosebit/
+	install -m 644 README.md ARCHITECTURE.md CHANGES.md LICENSE \
+	    $(wildcard conf/*) $(DESTDIR)$(PREFIX)/share/doc/goosebit/
+	install -m 644 $(MODULE)/README.md \
+	    $(DESTDIR)$(PREFIX)/share/doc/goosebit/ngx_http_goosebit_module.md
 
 compile_commands.json:         ## for editors and analysers, in build/
 	@mkdir -p $(B)

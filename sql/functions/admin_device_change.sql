@@ -14,7 +14,7 @@ COMMENT ON TYPE goosebit_admin.device_change IS
 
 
 -- What operators set of a device, as audit and answers show it. Of a token
--- only that there is one.
+-- only that there is one. No FROM, so that it is inlined.
 CREATE FUNCTION goosebit.device_facts(d goosebit.device)
 RETURNS jsonb
 LANGUAGE sql STABLE
@@ -22,9 +22,6 @@ AS $$
     SELECT pg_catalog.jsonb_build_object(
         'name', d.name, 'feed', d.feed, 'mode', d.mode,
         'assigned_software', d.assigned_software_id,
-        'assigned_version', (SELECT s.version FROM goosebit.software s
-                             WHERE s.tenant_id = d.tenant_id
-                               AND s.id = d.assigned_software_id),
         'assignment', d.assignment, 'type', d.assigned_type,
         'force_update', d.force_update, 'tags', d.tags,
         'poll_time', d.poll_time * interval '1 second',
@@ -35,17 +32,17 @@ COMMENT ON FUNCTION goosebit.device_facts IS
     'the fields of a device that verbs change';
 
 
--- Members of a that b has not, or has otherwise.
-CREATE FUNCTION goosebit.facts_changed(a jsonb, b jsonb)
+CREATE FUNCTION goosebit.facts_version(d goosebit.device, facts jsonb)
 RETURNS jsonb
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 AS $$
-    SELECT pg_catalog.jsonb_object_agg(x.key, x.value)
-    FROM pg_catalog.jsonb_each(a) AS x
-    WHERE b -> x.key IS DISTINCT FROM x.value
+    SELECT facts || pg_catalog.jsonb_build_object('assigned_version',
+        (SELECT s.version FROM goosebit.software s
+         WHERE s.tenant_id = d.tenant_id
+           AND s.id = (facts ->> 'assigned_software')::int))
 $$;
-COMMENT ON FUNCTION goosebit.facts_changed IS
-    'the part of a in which b differs';
+COMMENT ON FUNCTION goosebit.facts_version IS
+    'facts with the version of the assigned software';
 
 
 -- Writes locked devices as they are wanted, where that changes anything, with
@@ -80,23 +77,32 @@ BEGIN
               AND d.id = w.id
               AND o IS DISTINCT FROM w
             RETURNING d AS dev, o AS old
+        ), facts AS MATERIALIZED (
+            SELECT w.dev,
+                   CASE WHEN c.after ? 'assigned_software'
+                        THEN goosebit.facts_version(w.dev, c.before)
+                        ELSE c.before END AS before,
+                   CASE WHEN c.after ? 'assigned_software'
+                        THEN goosebit.facts_version(w.dev, c.after)
+                        ELSE c.after END AS after
+            FROM (SELECT x.dev, goosebit.device_facts(x.dev) AS a,
+                         goosebit.device_facts(x.old) AS b
+                  FROM written x
+                  ORDER BY (x.dev).controller_id) w
+            CROSS JOIN LATERAL (
+                SELECT pg_catalog.jsonb_object_agg(f.key, f.value) AS after,
+                       pg_catalog.jsonb_object_agg(f.key, w.b -> f.key)
+                           AS before
+                FROM (SELECT e.key, e.value FROM pg_catalog.jsonb_each(w.a) e
+                      WHERE w.b -> e.key IS DISTINCT FROM e.value) f) c
         ), logged AS (
             INSERT INTO goosebit.audit (tenant_id, verb, object, before,
                                         after)
-            SELECT (x.dev).tenant_id, device_write.verb,
-                   (x.dev).controller_id, goosebit.facts_changed(f.a, f.b),
-                   goosebit.facts_changed(f.b, f.a)
-            FROM (SELECT * FROM written
-                  ORDER BY (written.dev).controller_id) x
-            CROSS JOIN LATERAL (
-                SELECT goosebit.device_facts(x.old) AS a,
-                       goosebit.device_facts(x.dev) AS b OFFSET 0) f
-            RETURNING object, before, after
+            SELECT device_write.tenant_id, device_write.verb,
+                   (f.dev).controller_id, f.before, f.after
+            FROM facts f
         )
-        SELECT w.dev, l.before, l.after
-        FROM logged l
-        JOIN written w ON (w.dev).controller_id = l.object
-        ORDER BY (w.dev).controller_id
+        SELECT f.dev, f.before, f.after FROM facts f
     LOOP
         change := ((r.dev).controller_id, r.before, r.after, NULL, NULL);
 
@@ -199,6 +205,8 @@ CREATE FUNCTION goosebit_admin.device_set(
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     t      int := goosebit.tenant_id(tenant);
@@ -251,6 +259,8 @@ CREATE FUNCTION goosebit_admin.device_assign(tenant text, devices text[],
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     t      int := goosebit.tenant_id(tenant);
@@ -309,6 +319,8 @@ CREATE FUNCTION goosebit_admin.device_pin(tenant text, devices text[],
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     t int := goosebit.tenant_id(tenant);
@@ -335,6 +347,8 @@ CREATE FUNCTION goosebit_admin.device_force(tenant text, devices text[],
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     t int := goosebit.tenant_id(tenant);
@@ -356,6 +370,8 @@ CREATE FUNCTION goosebit_admin.device_block(tenant text, devices text[],
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     t int := goosebit.tenant_id(tenant);
@@ -456,6 +472,8 @@ CREATE FUNCTION goosebit_admin.device_delete(tenant text, devices text[])
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     t   int := goosebit.tenant_id(tenant);

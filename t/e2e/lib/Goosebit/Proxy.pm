@@ -13,7 +13,7 @@ use File::Temp ();
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
 use Time::HiRes qw(sleep time);
 
 
@@ -107,7 +107,9 @@ sub _accept {
 sub _relay {
     my ($self, $client) = @_;
     my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-        PeerPort => $self->{server}, Proto => 'tcp') or return;
+        PeerPort => $self->{server}, Proto => 'tcp',
+        # little under way, so that the server waits for a slow line, too
+        Sockopts => [[SO_RCVBUF, 65536]]) or return;
     my $select = IO::Select->new($client, $server);
     my $start = time;
     my $bytes = 0;

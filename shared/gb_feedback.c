@@ -30,11 +30,16 @@ static int gb_feedback_downloaded(const char *s, int progress);
 static const char *gb_feedback_word(const json_t *value,
     const char *const *words);
 static int gb_feedback_int(const json_t *value, long long *n);
+static void gb_feedback_code(const json_t *status, gb_feedback_t *fb);
 
 
 static const char *const  gb_feedback_executions[] = {
     "proceeding", "scheduled", "resumed", "download", "downloaded",
     "closed", "rejected", "canceled", NULL
+};
+
+static const char *const  gb_feedback_confirmations[] = {
+    "confirmed", "denied", NULL
 };
 
 static const char *const  gb_feedback_finished[] = {
@@ -119,7 +124,6 @@ gb_feedback_tree(const json_t *root, const gb_feedback_quota_t *quota,
     gb_feedback_t **out, gb_error_t *err)
 {
     int             rc;
-    long long       n;
     json_t         *status;
     gb_feedback_t  *fb;
 
@@ -147,12 +151,7 @@ gb_feedback_tree(const json_t *root, const gb_feedback_quota_t *quota,
         goto failed;
     }
 
-    if (gb_feedback_int(json_object_get(status, "code"), &n) == GB_OK
-        && n >= INT_MIN && n <= INT_MAX)
-    {
-        fb->has_code = true;
-        fb->code = (int) n;
-    }
+    gb_feedback_code(status, fb);
 
     rc = gb_feedback_result(status, fb, err);
     if (rc != GB_OK) {
@@ -191,6 +190,82 @@ gb_feedback_free(gb_feedback_t *fb)
 
     free(fb->details);
     free(fb);
+}
+
+
+int
+gb_feedback_confirmation_tree(const json_t *root,
+    const gb_feedback_quota_t *quota, gb_feedback_t **out, gb_error_t *err)
+{
+    int             rc;
+    gb_feedback_t  *fb;
+
+    *out = NULL;
+
+    fb = calloc(1, sizeof(gb_feedback_t));
+    if (fb == NULL) {
+        return gb_error_nomem(err);
+    }
+
+    fb->progress = -1;
+    fb->finished = "none";
+
+    fb->execution = gb_feedback_word(json_object_get(root, "confirmation"),
+                                     gb_feedback_confirmations);
+
+    if (fb->execution == NULL) {
+        gb_feedback_free(fb);
+        return gb_error_set(err,
+                            "\"confirmation\" must be confirmed or denied");
+    }
+
+    gb_feedback_code(root, fb);
+
+    rc = gb_feedback_details(root, quota, fb, err);
+
+    if (rc != GB_OK) {
+        gb_feedback_free(fb);
+        return rc;
+    }
+
+    fb->progress = -1;
+
+    *out = fb;
+
+    return GB_OK;
+}
+
+
+int
+gb_feedback_text(const json_t *root, const char *name, bool required,
+    size_t max, char **out, gb_error_t *err)
+{
+    size_t       len;
+    json_t      *value;
+    const char  *s;
+
+    *out = NULL;
+
+    value = json_object_get(root, name);
+
+    if (value == NULL || json_is_null(value)) {
+        return required ? gb_error_set(err, "\"%s\" is missing", name)
+                        : GB_OK;
+    }
+
+    s = json_string_value(value);
+    len = s != NULL ? strlen(s) : 0;
+
+    if (len == 0 || gb_text_chars(s, len) > max
+        || gb_text_has_control(s, len))
+    {
+        return gb_error_set(err, "\"%s\" must be a text of 1 to %zu "
+                            "characters", name, max);
+    }
+
+    *out = strdup(s);
+
+    return *out != NULL ? GB_OK : gb_error_nomem(err);
 }
 
 
@@ -433,4 +508,18 @@ gb_feedback_int(const json_t *value, long long *n)
     *n = strtoll(s, &end, 10);
 
     return errno == 0 && *end == '\0' ? GB_OK : GB_ERROR;
+}
+
+
+static void
+gb_feedback_code(const json_t *status, gb_feedback_t *fb)
+{
+    long long  n;
+
+    if (gb_feedback_int(json_object_get(status, "code"), &n) == GB_OK
+        && n >= INT_MIN && n <= INT_MAX)
+    {
+        fb->has_code = true;
+        fb->code = (int) n;
+    }
 }

@@ -79,6 +79,23 @@ int gb_feedback_tree(const struct json_t *root,
     GB_MUST_CHECK;
 void gb_feedback_free(gb_feedback_t *fb);
 
+/*
+ * The body of confirmationBase/ID/feedback, {"confirmation", "code"?,
+ * "details"?}: execution is "confirmed" or "denied", finished "none",
+ * progress -1 (hawkBit's DdiConfirmationFeedback).
+ */
+int gb_feedback_confirmation_tree(const struct json_t *root,
+    const gb_feedback_quota_t *quota, gb_feedback_t **out, gb_error_t *err)
+    GB_MUST_CHECK;
+
+/*
+ * The text of one member.  *out is a copy, free() it; NULL where the member
+ * is absent or null, which is an error if it is required.  At most max
+ * characters; an empty one or control characters are GB_ERROR, too.
+ */
+int gb_feedback_text(const struct json_t *root, const char *name,
+    bool required, size_t max, char **out, gb_error_t *err) GB_MUST_CHECK;
+
 
 typedef struct {
     const char  *mode;          /* "merge", "replace" or "remove"; static */

@@ -74,6 +74,19 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
     is($s->get(ddi('d1'))->{status}, 200, 'started again');
 }
 
+# ---- what was seen just before, without any request in flight
+
+{
+    my $before = $s->value('select now()');
+    my $pid = $s->pid;
+    $s->get(ddi("d$_")) for 1 .. 10;
+    kill QUIT => $pid;
+    ok(wait_for(sub { !kill 0, $pid }, 5), 'nginx ends');
+    is($s->value(qq{select count(*) from goosebit.device_seen
+        where seen_at >= '$before'}), 10, 'idle workers write it, too');
+    $s->nginx('start');
+}
+
 # ---- last seen: once a second, and each device once
 
 {

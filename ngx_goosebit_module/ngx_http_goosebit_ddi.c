@@ -365,7 +365,9 @@ ngx_http_goosebit_ddi_discard(ngx_http_request_t *r, ngx_uint_t status)
         r->keepalive = 0;
     }
 
-    if (r->headers_in.expect && !r->expect_tested && r->request_body == NULL) {
+    if (r->headers_in.expect && !r->expect_tested && r->request_body == NULL
+        && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
+    {
         r->expect_tested = 1;
         r->keepalive = 0;
     }

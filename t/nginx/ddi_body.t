@@ -361,6 +361,11 @@ subtest 'framing' => sub {
             "no 100 for a $status, and no keep-alive");
     }
 
+    $http = $s->http;
+    is($http->request('GET', $d->path, headers => [Expect => '100-continue'])
+        ->{headers}{connection}, 'keep-alive', 'Expect, but nothing to send')
+        for 1, 2;
+
     # one byte at a time
     $http = $s->http;
     my $small = '{"status":{"execution":"proceeding"}}';

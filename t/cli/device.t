@@ -98,6 +98,7 @@ for my $n (1 .. 12) {
     gbctl('pin', $id) if $n % 4 == 3;
 }
 gbctl('assign', 'kind4', $one);
+gbctl('assign', 'kind8', $two);
 my %shown = map { $_->{id} => $_->{target_version} } @{json('list')};
 my %short = map { $_->{id} => $_->{target_version} }
     @{json('list', '--limit', '500')};

@@ -273,23 +273,25 @@ is($s->value("SELECT count(DISTINCT at) FROM goosebit.audit WHERE after = "
     . '\'{"feed": "bulk"}\''), 1, 'of one transaction');
 
 
-# two operators at once wait for each other, and none for ever
+# two operators at once: in one order of locks, so that none waits for ever
 
-my @psql = map { $s->psql } 1, 2;
+my ($holder, @psql) = map { $s->psql } 1 .. 3;
+my @some = map { "bulk$_" } 1 .. 20;
 my $call = sub { my ($feed, @d) = @_;
     "SELECT count(*) FROM goosebit_admin.device_set('DEFAULT', '{"
     . join(',', @d) . "}', '$feed', NULL, NULL, '{}', '{}', NULL)" };
 for my $round (1 .. 5) {
-    $_->query('BEGIN') for @psql;
-    $psql[0]->query($call->("p$round", 'bulk1', 'bulk9'));
-    $psql[1]->send($call->("q$round", 'bulk9', 'bulk5', 'bulk1'));
-    ok($psql[1]->waits(0.1), 'the second waits') if $round == 1;
-    $psql[0]->query($call->("p$round", 'bulk9', 'bulk1'));
-    $psql[0]->query('COMMIT');
-    unlike($psql[1]->result, qr/ERROR/, 'both are done');
-    $psql[1]->query('COMMIT');
+    $holder->query('BEGIN');
+    $holder->query('SELECT FROM goosebit.device '
+        . "WHERE controller_id = 'bulk15' FOR UPDATE");
+    $psql[0]->send($call->("p$round", @some));
+    ok($psql[0]->waits(0.3), 'the first waits in the middle');
+    $psql[1]->send($call->("q$round", reverse @some));
+    ok($psql[1]->waits(0.3), 'the second waits for it');
+    $holder->query('COMMIT');
+    is($_->result, '20', 'both are done') for @psql;
 }
-is_deeply([map { show($_)->{feed} } qw(bulk1 bulk5 bulk9)], ['q5', 'q5',
+is_deeply([map { show($_)->{feed} } qw(bulk1 bulk15 bulk20)], ['q5', 'q5',
     'q5'], 'and the last one stands');
 
 

@@ -20,6 +20,9 @@ my %more = (
 my $who = 'status int, reason text, tenant_id int, device_id bigint,'
     . ' tenant text';
 
+my $poll = "$who, next text, poll_seconds int, config_data bool, link text,"
+    . ' action_id int, software_id int, installed_id int';
+
 my $d = Goosebit::Device->new($s, 'dev');
 $d->register;
 my ($pid) = $s->workers;
@@ -48,7 +51,8 @@ my $lacks = qr/lacks columns or values/;
 
 for (
     ['no row', $who, 'return;', $rows],
-    ['two rows', $who, "return query select 200, '', 1, 1::bigint, 'DEFAULT'
+    ['two rows', $poll, "return query select 200, '', 1, 1::bigint, 'DEFAULT',
+        null::text, 5, false, null::text, null::int, null::int, null::int
         from generate_series(1, 2);", $rows],
     ['no columns of ours', 'a int', 'return query select 1;', $rows],
     ['status is text', $who =~ s/status int/status text/r,
@@ -63,8 +67,7 @@ for (
         'DEFAULT';", $rows],
     ['nothing after the first five', $who,
         "return query select 200, '', 1, 1::bigint, 'DEFAULT';", $lacks],
-    ['a link without an action', "$who, next text, poll_seconds int, config_data
-        bool, link text, action_id int, software_id int, installed_id int",
+    ['a link without an action', $poll,
         "return query select 200, '', 1, 1::bigint, 'DEFAULT', null::text, 5,
             false, 'deploymentBase', null::int, null::int, null::int;",
         $lacks],

@@ -13,16 +13,20 @@
 typedef struct {
     ngx_int_t     level;        /* -1 none, 0 any, 1 application, 2 exact */
     ngx_uint_t    q;
+    ngx_uint_t    order;        /* of that range in the header */
 } ngx_http_goosebit_offer_t;
 
 
 typedef struct {
     ngx_http_goosebit_offer_t   json;
     ngx_http_goosebit_offer_t   hal;
+    ngx_http_goosebit_offer_t   cbor;
     ngx_uint_t                  ranges;
 } ngx_http_goosebit_accept_t;
 
 
+static ngx_int_t ngx_http_goosebit_accept_choose(
+    ngx_http_goosebit_accept_t *accept, ngx_str_t **type);
 static ngx_int_t ngx_http_goosebit_accept_line(
     ngx_http_goosebit_accept_t *accept, ngx_str_t *line);
 static ngx_int_t ngx_http_goosebit_accept_range(u_char **pos, u_char *end,
@@ -33,7 +37,10 @@ static ngx_int_t ngx_http_goosebit_accept_value(u_char **pos, u_char *end,
     ngx_str_t *value);
 static ngx_int_t ngx_http_goosebit_accept_q(ngx_str_t *value, ngx_uint_t *q);
 static void ngx_http_goosebit_accept_offer(ngx_http_goosebit_offer_t *offer,
-    char *name, ngx_str_t *type, ngx_str_t *subtype, ngx_uint_t q);
+    char *name, ngx_str_t *type, ngx_str_t *subtype, ngx_uint_t q,
+    ngx_uint_t order);
+static ngx_uint_t ngx_http_goosebit_accept_suffix(ngx_str_t *subtype,
+    char *word);
 static void ngx_http_goosebit_accept_token(u_char **pos, u_char *end,
     ngx_str_t *token);
 static void ngx_http_goosebit_accept_space(u_char **pos, u_char *end);
@@ -43,6 +50,7 @@ static ngx_uint_t ngx_http_goosebit_accept_is(ngx_str_t *token, char *word);
 static ngx_str_t  ngx_http_goosebit_type_json = ngx_string("application/json");
 static ngx_str_t  ngx_http_goosebit_type_hal =
                                           ngx_string("application/hal+json");
+static ngx_str_t  ngx_http_goosebit_type_cbor = ngx_string("application/cbor");
 
 
 ngx_int_t
@@ -56,6 +64,7 @@ ngx_http_goosebit_accept(ngx_http_request_t *r, ngx_str_t **type)
     ngx_memzero(&accept, sizeof(ngx_http_goosebit_accept_t));
     accept.json.level = -1;
     accept.hal.level = -1;
+    accept.cbor.level = -1;
 
     *type = &ngx_http_goosebit_type_json;
 
@@ -87,27 +96,43 @@ ngx_http_goosebit_accept(ngx_http_request_t *r, ngx_str_t **type)
         }
     }
 
-    if (accept.ranges == 0) {
-        return NGX_OK;
-    }
+    return accept.ranges ? ngx_http_goosebit_accept_choose(&accept, type)
+                         : NGX_OK;
+}
 
-    if (accept.hal.level == 2 && accept.hal.q
-        && accept.hal.q >= accept.json.q)
+
+/* JSON unless another is asked for by name */
+
+static ngx_int_t
+ngx_http_goosebit_accept_choose(ngx_http_goosebit_accept_t *accept,
+    ngx_str_t **type)
+{
+    ngx_http_goosebit_offer_t  *best, *cbor;
+
+    best = &accept->json;
+    cbor = &accept->cbor;
+
+    if (accept->hal.q
+        && (best->q == 0
+            || (accept->hal.level == 2 && accept->hal.q >= best->q)))
     {
+        best = &accept->hal;
         *type = &ngx_http_goosebit_type_hal;
-        return NGX_OK;
     }
 
-    if (accept.json.q) {
-        return NGX_OK;
+    if (cbor->q
+        && (best->q == 0
+            || (cbor->level == 2
+                && (cbor->q > best->q
+                    || (cbor->q == best->q
+                        && (best->level < 2
+                            || cbor->order < best->order))))))
+    {
+        best = cbor;
+        *type = &ngx_http_goosebit_type_cbor;
     }
 
-    if (accept.hal.q) {
-        *type = &ngx_http_goosebit_type_hal;
-        return NGX_OK;
-    }
-
-    return NGX_DECLINED;
+    return best->q ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -151,9 +176,11 @@ ngx_http_goosebit_accept_line(ngx_http_goosebit_accept_t *accept,
         }
 
         ngx_http_goosebit_accept_offer(&accept->json, "json", &type, &subtype,
-                                       q);
+                                       q, accept->ranges);
         ngx_http_goosebit_accept_offer(&accept->hal, "hal+json", &type,
-                                       &subtype, q);
+                                       &subtype, q, accept->ranges);
+        ngx_http_goosebit_accept_offer(&accept->cbor, "cbor", &type, &subtype,
+                                       q, accept->ranges);
         accept->ranges++;
     }
 }
@@ -285,7 +312,7 @@ ngx_http_goosebit_accept_q(ngx_str_t *value, ngx_uint_t *q)
 
 static void
 ngx_http_goosebit_accept_offer(ngx_http_goosebit_offer_t *offer, char *name,
-    ngx_str_t *type, ngx_str_t *subtype, ngx_uint_t q)
+    ngx_str_t *type, ngx_str_t *subtype, ngx_uint_t q, ngx_uint_t order)
 {
     ngx_int_t  level;
 
@@ -308,6 +335,7 @@ ngx_http_goosebit_accept_offer(ngx_http_goosebit_offer_t *offer, char *name,
     if (level > offer->level || (level == offer->level && q > offer->q)) {
         offer->level = level;
         offer->q = q;
+        offer->order = order;
     }
 }
 
@@ -355,11 +383,20 @@ ngx_http_goosebit_accept_is(ngx_str_t *token, char *word)
 }
 
 
+ngx_uint_t
+ngx_http_goosebit_accept_cbor(ngx_str_t *type)
+{
+    return type == &ngx_http_goosebit_type_cbor;
+}
+
+
 ngx_int_t
-ngx_http_goosebit_accept_body(ngx_http_request_t *r)
+ngx_http_goosebit_accept_body(ngx_http_request_t *r, ngx_uint_t *cbor)
 {
     u_char     *p, *end;
     ngx_str_t   type, subtype;
+
+    *cbor = 0;
 
     if (r->headers_in.content_type == NULL
         || r->headers_in.content_type->value.len == 0)
@@ -382,17 +419,32 @@ ngx_http_goosebit_accept_body(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    if (subtype.len > sizeof("+json") - 1) {
-
-        /* RFC 6839, 3.1: what ends in +json is JSON */
-
-        subtype.data += subtype.len - (sizeof("+json") - 1);
-        subtype.len = sizeof("+json") - 1;
-
-        return ngx_http_goosebit_accept_is(&subtype, "+json") ? NGX_OK
-                                                              : NGX_DECLINED;
+    if (ngx_http_goosebit_accept_suffix(&subtype, "+cbor")) {
+        *cbor = 1;
+        return NGX_OK;
     }
 
-    return ngx_http_goosebit_accept_is(&subtype, "json") ? NGX_OK
-                                                         : NGX_DECLINED;
+    return ngx_http_goosebit_accept_suffix(&subtype, "+json") ? NGX_OK
+                                                              : NGX_DECLINED;
+}
+
+
+/* RFC 6839, 3.1, RFC 8949, 9.5: what ends in +json is JSON, as "json" is */
+
+static ngx_uint_t
+ngx_http_goosebit_accept_suffix(ngx_str_t *subtype, char *word)
+{
+    size_t     len;
+    ngx_str_t  end;
+
+    len = ngx_strlen(word);
+
+    if (subtype->len <= len) {
+        return ngx_http_goosebit_accept_is(subtype, word + 1);
+    }
+
+    end.data = subtype->data + subtype->len - len;
+    end.len = len;
+
+    return ngx_http_goosebit_accept_is(&end, word);
 }

@@ -339,7 +339,9 @@ ngx_http_goosebit_ddi_check(ngx_http_goosebit_ddi_t *ddi)
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
 
-    if (endpoint->param && ngx_http_goosebit_accept_body(r) != NGX_OK) {
+    if (endpoint->param
+        && ngx_http_goosebit_accept_body(r, &ddi->cbor) != NGX_OK)
+    {
         return NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
     }
 

@@ -5,9 +5,14 @@
 #include "ngx_http_goosebit_ddi_param.h"
 #include "ngx_http_goosebit_route.h"
 
+#include <jansson.h>
+
+#include "gb_cbor.h"
 #include "gb_feedback.h"
 
 
+static int ngx_http_goosebit_ddi_param_tree(ngx_http_goosebit_ddi_t *ddi,
+    ngx_str_t *body, json_t **root, gb_error_t *err);
 static ngx_uint_t ngx_http_goosebit_ddi_param_feedback(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_pg_query_t *q,
     ngx_str_t *resource, ngx_str_t *body);
@@ -71,9 +76,15 @@ ngx_http_goosebit_ddi_param_config_data(ngx_http_goosebit_ddi_t *ddi,
     ngx_str_t          mode, *keys, *values;
     ngx_pool_t        *pool;
     gb_error_t         err;
+    json_t            *root;
     gb_config_data_t  *cd;
 
-    rc = gb_config_data_parse((char *) body->data, body->len, NULL, &cd, &err);
+    rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
+
+    if (rc == GB_OK) {
+        rc = gb_config_data_tree(root, NULL, &cd, &err);
+        json_decref(root);
+    }
 
     if (rc != GB_OK) {
         return ngx_http_goosebit_ddi_param_status(ddi, rc, &err);
@@ -130,10 +141,16 @@ ngx_http_goosebit_ddi_param_feedback(ngx_http_goosebit_ddi_t *ddi,
 {
     int             rc;
     ngx_str_t       execution, finished, *details;
+    json_t         *root;
     gb_error_t      err;
     gb_feedback_t  *fb;
 
-    rc = gb_feedback_parse((char *) body->data, body->len, NULL, &fb, &err);
+    rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
+
+    if (rc == GB_OK) {
+        rc = gb_feedback_tree(root, NULL, &fb, &err);
+        json_decref(root);
+    }
 
     if (rc != GB_OK) {
         return ngx_http_goosebit_ddi_param_status(ddi, rc, &err);
@@ -178,6 +195,18 @@ ngx_http_goosebit_ddi_param_feedback(ngx_http_goosebit_ddi_t *ddi,
     gb_feedback_free(fb);
 
     return NGX_HTTP_OK;
+}
+
+
+/* JSON or CBOR: one tree, one reader; *root is a new reference */
+
+static int
+ngx_http_goosebit_ddi_param_tree(ngx_http_goosebit_ddi_t *ddi,
+    ngx_str_t *body, json_t **root, gb_error_t *err)
+{
+    return ddi->cbor ? gb_cbor_load((char *) body->data, body->len, root, err)
+                     : gb_feedback_json((char *) body->data, body->len, root,
+                                        err);
 }
 
 

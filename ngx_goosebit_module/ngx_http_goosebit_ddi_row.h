@@ -35,6 +35,7 @@ struct ngx_http_goosebit_ddi_s {
 
     ngx_http_goosebit_auth_t         auth;
     ngx_str_t                       *type;      /* of the answer */
+    ngx_uint_t                       cbor;      /* the body is */
     ngx_int_t                        id;        /* in the path; NO_ID */
     ngx_int_t                        history;
 

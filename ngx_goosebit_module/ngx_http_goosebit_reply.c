@@ -3,10 +3,13 @@
  */
 
 #include "ngx_http_goosebit_reply.h"
+#include "ngx_http_goosebit_accept.h"
 #include "ngx_http_goosebit_ddi_json.h"
 #include "ngx_http_goosebit_route.h"
 
 #include <ngx_md5.h>
+
+#include "gb_cbor.h"
 
 
 typedef struct {
@@ -16,6 +19,9 @@ typedef struct {
 } ngx_http_goosebit_reason_t;
 
 
+static ngx_int_t ngx_http_goosebit_reply_cbor(ngx_http_request_t *r,
+    ngx_str_t *body);
+static ngx_str_t *ngx_http_goosebit_reply_accepted(ngx_http_request_t *r);
 static ngx_int_t ngx_http_goosebit_reply_etag(ngx_http_request_t *r,
     ngx_http_goosebit_reply_t *reply);
 static ngx_int_t ngx_http_goosebit_reply_body(ngx_http_request_t *r,
@@ -58,7 +64,8 @@ static ngx_http_goosebit_reason_t  ngx_http_goosebit_reasons[] = {
       ngx_string("The resource does not have this method.") },
 
     { NGX_HTTP_GOOSEBIT_NOT_ACCEPTABLE, ngx_string("not_acceptable"),
-      ngx_string("Answers are application/json or application/hal+json.") },
+      ngx_string("Answers are application/json, application/hal+json "
+                 "or application/cbor.") },
 
     { NGX_HTTP_REQUEST_TIME_OUT, ngx_string("timeout"),
       ngx_string("The request took too long to arrive.") },
@@ -76,7 +83,8 @@ static ngx_http_goosebit_reason_t  ngx_http_goosebit_reasons[] = {
       ngx_string("The URI is longer than is allowed.") },
 
     { NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, ngx_string("unsupported_media_type"),
-      ngx_string("The body is not application/json.") },
+      ngx_string("The body is neither application/json nor "
+                 "application/cbor.") },
 
     { NGX_HTTP_TOO_MANY_REQUESTS, ngx_string("quota_exceeded"),
       ngx_string("More was sent than is allowed.") },
@@ -99,6 +107,12 @@ ngx_http_goosebit_reply(ngx_http_request_t *r,
 {
     ngx_int_t                 rc;
     ngx_http_goosebit_ctx_t  *ctx;
+
+    if (ngx_http_goosebit_accept_cbor(reply->type)
+        && ngx_http_goosebit_reply_cbor(r, &reply->body) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     ctx = ngx_http_goosebit_ctx_get(r);
     ctx->answered = 1;
@@ -137,6 +151,54 @@ ngx_http_goosebit_reply(ngx_http_request_t *r,
     }
 
     return ngx_http_goosebit_reply_body(r, &reply->body);
+}
+
+
+/* documents have one writer, for JSON: this is the other form of its text */
+
+static ngx_int_t
+ngx_http_goosebit_reply_cbor(ngx_http_request_t *r, ngx_str_t *body)
+{
+    u_char      *p;
+    size_t       size;
+    gb_error_t   err;
+
+    size = gb_cbor_dump_size(body->len);
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (gb_cbor_dump((char *) body->data, body->len, (char *) p, size,
+                     &body->len, &err)
+        != GB_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "an answer can't be written as CBOR: %s", err.message);
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+
+    return NGX_OK;
+}
+
+
+/* errors are JSON also for those who accept neither */
+
+static ngx_str_t *
+ngx_http_goosebit_reply_accepted(ngx_http_request_t *r)
+{
+    ngx_str_t  *type;
+
+    if (ngx_http_goosebit_accept(r, &type) == NGX_OK
+        && ngx_http_goosebit_accept_cbor(type))
+    {
+        return type;
+    }
+
+    return &ngx_http_goosebit_reply_json;
 }
 
 
@@ -249,7 +311,7 @@ ngx_http_goosebit_reply_error(ngx_http_request_t *r,
     }
 
     if (!ngx_http_goosebit_reply_artifact(ctx->endpoint)) {
-        reply.type = &ngx_http_goosebit_reply_json;
+        reply.type = ngx_http_goosebit_reply_accepted(r);
 
         if (ngx_http_goosebit_reply_document(r, error, &reply.body) != NGX_OK)
         {
@@ -378,7 +440,7 @@ static ngx_int_t
 ngx_http_goosebit_reply_filter(ngx_http_request_t *r)
 {
     ngx_int_t                   rc;
-    ngx_str_t                   body;
+    ngx_str_t                   body, *type;
     ngx_http_goosebit_ctx_t    *ctx;
     ngx_http_goosebit_error_t   error;
     ngx_http_goosebit_route_t   rt;
@@ -430,9 +492,13 @@ ngx_http_goosebit_reply_filter(ngx_http_request_t *r)
         ngx_http_goosebit_reply_type(r, NULL);
 
     } else {
-        ngx_http_goosebit_reply_type(r, &ngx_http_goosebit_reply_json);
+        type = ngx_http_goosebit_reply_accepted(r);
+        ngx_http_goosebit_reply_type(r, type);
 
-        if (ngx_http_goosebit_reply_document(r, &error, &body) != NGX_OK) {
+        if (ngx_http_goosebit_reply_document(r, &error, &body) != NGX_OK
+            || (ngx_http_goosebit_accept_cbor(type)
+                && ngx_http_goosebit_reply_cbor(r, &body) != NGX_OK))
+        {
             return NGX_ERROR;
         }
     }

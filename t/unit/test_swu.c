@@ -353,13 +353,14 @@ test_real(void **state)
 
     /*
      * Debian's own swupdate takes what the fixture makes.  One at a time on a
-     * machine: their notifications share an abstract socket.  Its log tells,
-     * since on a busy machine it also fails after its success.
+     * machine: their notifications share an abstract socket.  Several tries,
+     * since its exit code after a success is sometimes 1 on a busy machine.
      */
 
-    fixture_run("flock $(command -v swupdate) swupdate -c -i real.img "
-                "-k key/cert.pem -H board:1.1 -B none -M > log 2>&1; "
-                "grep -q 'SWUPDATE successful' log || { cat log; exit 1; }");
+    fixture_run("for try in 1 2 3 4 5; do "
+                "flock $(command -v swupdate) swupdate -c -i real.img "
+                "-k key/cert.pem -H board:1.1 -B none -M > log 2>&1 && exit 0; "
+                "done; cat log; exit 1");
 }
 
 

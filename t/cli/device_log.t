@@ -215,6 +215,21 @@ $f->register('late', sw_version => '1.0');
 gbctl('set', 'late', '--feed', 'narrow');
 explains('late', 'concurrency', qr/3\.0 is due, but 1 of 1 updates of the r/,
     qr/end of one/);
+my $day = (qw(Sun Mon Tue Wed Thu Fri Sat))[((gmtime)[6] + 3) % 7];
+$s->sql("UPDATE goosebit.rollout SET maintenance_window = '$day 01:00-02:00', "
+    . 'max_concurrent = NULL WHERE id = 2');
+explains('late', 'outside_window', qr/3\.0 waits for its .*, $day 01:00-02:/,
+    qr/next opening/);
+$s->sql('UPDATE goosebit.rollout SET maintenance_window = NULL');
+$f->register('other', sw_version => '1.0');
+my $o = ($f->poll('other'))[1];
+$s->sql("UPDATE goosebit.action SET state = 'awaiting_confirmation' "
+    . "WHERE id = $o");
+explains('other', 'awaiting_confirmation',
+    qr/Action $o to 2\.0 waits for a confirmation/, qr/a confirmation/);
+$s->sql("UPDATE goosebit.device SET feed = 'narrow' "
+    . "WHERE controller_id = 'other'");
+explains('other', 'superseded', qr/Action $o to 2\.0 .* \(that is 3\.0\)/);
 $s->sql("UPDATE goosebit.software SET min_version = '1.5' WHERE id = $three");
 explains('late', 'version_too_old', qr/runs 1\.0, and 3\.0 needs at least 1/,
     qr/at least 1\.5/);

@@ -59,11 +59,15 @@ DECLARE
 BEGIN
     INSERT INTO goosebit.action (tenant_id, device_id, id, software_id,
         version, cause, cause_id, generation, forced, type,
-        maintenance_window, state, deadline)
+        maintenance_window, state, confirm, confirmed_at, confirmed_by,
+        deadline)
     VALUES (dev.tenant_id, dev.id, nid, d.software_id, d.version, d.cause,
         d.cause_id, d.generation, d.forced, d.type, d.maintenance_window,
         CASE WHEN d.confirm AND NOT dev.auto_confirm
              THEN 'awaiting_confirmation' ELSE 'open' END,
+        d.confirm,
+        CASE WHEN d.confirm AND dev.auto_confirm THEN pg_catalog.now() END,
+        CASE WHEN d.confirm AND dev.auto_confirm THEN 'auto' END,
         d.deadline);
 
     UPDATE goosebit.device x SET open_action_id = nid

@@ -78,7 +78,8 @@ COMMENT ON FUNCTION goosebit.attributes_apply IS
 -- and an old attribute must not take it back.
 CREATE FUNCTION goosebit_ddi.config_data(tenant text, device text, scheme text,
                                          credential bytea, auth text,
-                                         mode text, keys text[], vals text[])
+                                         mode text, keys text[], vals text[],
+                                         max_attributes int DEFAULT NULL)
 RETURNS goosebit_ddi.message_row
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -134,7 +135,7 @@ BEGIN
     WHERE x.tenant_id = dev.tenant_id AND x.device_id = dev.id;
     new := goosebit.attributes_apply(COALESCE(old, '{}'), mode, keys, vals);
 
-    IF (SELECT pg_catalog.count(*) > 100
+    IF (SELECT pg_catalog.count(*) > COALESCE(max_attributes, 100)
         FROM pg_catalog.jsonb_object_keys(new))
     THEN
         m.status := 429;

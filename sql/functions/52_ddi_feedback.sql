@@ -46,20 +46,23 @@ COMMENT ON FUNCTION goosebit.feedback_progress IS
     'progress said in words by the details, or NULL';
 
 
--- Writes a status down. Of more than 1000 the oldest that is not final goes;
--- the new one always stays. A first "proceeding" starts the shown log anew.
+-- Writes a status down. Of more than max_statuses (NULL: 1000) the oldest that
+-- is not final goes; the new one always stays. A first "proceeding" starts
+-- the shown log anew.
 CREATE FUNCTION goosebit.feedback_log(a goosebit.action, resource text,
                                       execution text, finished text,
-                                      progress int, code int, details text[])
+                                      progress int, code int, details text[],
+                                      max_statuses int)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
+    most      int := COALESCE(max_statuses, 1000);
     status_id bigint := pg_catalog.nextval('goosebit.action_status_seq');
     first     boolean := resource = 'deployment' AND execution = 'proceeding'
                          AND a.proceeding_at IS NULL;
 BEGIN
-    IF a.statuses >= 1000 THEN
+    IF a.statuses >= most THEN
         DELETE FROM goosebit.action_status s
         WHERE s.tenant_id = a.tenant_id AND s.device_id = a.device_id
           AND s.at >= a.created_at
@@ -78,9 +81,10 @@ BEGIN
         finished, progress, code, COALESCE(details, '{}'));
 
     UPDATE goosebit.action x
-    SET statuses = LEAST(1000, x.statuses + 1),
+    SET statuses = LEAST(most, x.statuses + 1),
         heard_at = pg_catalog.now(),
-        fetched_at = COALESCE(x.fetched_at, pg_catalog.now()),
+        fetched_at = CASE WHEN resource = 'confirmation' THEN x.fetched_at
+                          ELSE COALESCE(x.fetched_at, pg_catalog.now()) END,
         proceeding_at = CASE WHEN first THEN pg_catalog.now()
                              ELSE x.proceeding_at END,
         state = CASE WHEN x.state = 'open' AND resource = 'deployment'
@@ -110,7 +114,8 @@ CREATE FUNCTION goosebit_ddi.feedback(tenant text, device text, scheme text,
                                       credential bytea, auth text,
                                       resource text, action_id int,
                                       execution text, finished text,
-                                      progress int, code int, details text[])
+                                      progress int, code int, details text[],
+                                      max_statuses int DEFAULT NULL)
 RETURNS goosebit_ddi.message_row
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -192,7 +197,7 @@ BEGIN
                      THEN goosebit.feedback_progress(details)
                      ELSE LEAST(100, GREATEST(0, progress)) END;
     PERFORM goosebit.feedback_log(a, resource, execution, finished, progress,
-                                  code, details);
+                                  code, details, max_statuses);
 
     IF outcome IS NOT NULL THEN
         m.reason := CASE
@@ -201,11 +206,13 @@ BEGIN
         PERFORM goosebit.action_end(a.tenant_id, a.device_id, a.id, m.reason,
                                     outcome);
     ELSIF a.state = 'cancelling' AND refused THEN
+        -- Nobody has confirmed it by refusing to cancel.
+        m.reason := CASE WHEN a.confirm AND a.confirmed_at IS NULL
+                         THEN 'awaiting_confirmation' ELSE 'running' END;
         UPDATE goosebit.action x
-        SET state = 'running', cancel_refused = true
+        SET state = m.reason, cancel_refused = true
         WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
           AND x.id = a.id;
-        m.reason := 'running';
     ELSIF a.state = 'open' AND resource = 'deployment' THEN
         UPDATE goosebit.device d SET state = 'running'
         WHERE d.tenant_id = a.tenant_id AND d.id = a.device_id;

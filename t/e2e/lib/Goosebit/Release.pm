@@ -22,18 +22,20 @@ sub new {
 sub key { $_[0]{dir} }
 
 
-# An image for a Goosebit::Swupdate, registered; its file. Options: size of
-# the firmware, exit of the script that ends its installation.
+# An image, registered; its file. It is for a Goosebit::Swupdate, or for any
+# client where there is none. Options: size of the firmware, exit of the script
+# that ends its installation.
 sub swu {
     my ($self, $device, $version, %opt) = @_;
     my $file = "$self->{dir}/image-$version.swu";
     my $script = "$self->{dir}/script-$version";
 
+    my $path = $device ? $device->slot : '/nowhere';
+
     spew($script, "#!/bin/sh\nexit " . ($opt{exit} // 0) . "\n");
     _done('make-swu', run(['t/lib/fixtures/make-swu', '-o', $file,
         '-V', $version, '-H', 'test-board:rev1', '-s', $opt{size} // 200_000,
-        '-p', $device->slot . '/firmware', '-S', $script,
-        '-k', $self->{dir}]));
+        '-p', "$path/firmware", '-S', $script, '-k', $self->{dir}]));
     _done('software add', $self->{stack}->gbctl('software', 'add', $file));
     return $file;
 }

@@ -52,6 +52,7 @@ sub nginx_conf {
         DIR     => $s->{dir},
         PORT    => $s->{port},
         LISTEN  => $s->{listen},
+        LISTEN_OPTIONS => $ENV{GB_LISTEN_OPTIONS} // '',
         SOCKET  => $s->{socket},
         MODULE  => $s->{module},
         USER    => $s->{user} ? "user $s->{user};" : '',
@@ -96,7 +97,7 @@ http {
     \@NGINX_HTTP\@
 
     server {
-        listen \@LISTEN\@:\@PORT\@;
+        listen \@LISTEN\@:\@PORT\@ \@LISTEN_OPTIONS\@;
         \@NGINX_SERVER\@
 
         location / {

@@ -4,6 +4,7 @@
  */
 
 #include "ngx_http_goosebit_ask.h"
+#include "ngx_http_goosebit_access.h"
 #include "ngx_http_goosebit_ddi_param.h"
 #include "ngx_http_goosebit_sync.h"
 
@@ -21,6 +22,13 @@ static ngx_int_t ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 static ngx_int_t ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
+static ngx_int_t ngx_http_goosebit_ask_register(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+static ngx_int_t ngx_http_goosebit_ask_outside(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+static void ngx_http_goosebit_ask_again(ngx_uint_t status, void *data);
+static ngx_uint_t ngx_http_goosebit_ask_said(
+    ngx_http_goosebit_pg_result_t *result, const char *column, char *word);
 static ngx_uint_t ngx_http_goosebit_ask_status(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 static ngx_int_t ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
@@ -44,7 +52,10 @@ ngx_http_goosebit_ask_create(ngx_http_goosebit_ddi_t *ddi,
     q->tenant = ddi->ctx->tenant;
     q->device = ddi->ctx->device;
 
-    ngx_http_goosebit_auth_add(q, ddi->mcf, ddi->ctx, &ddi->auth);
+    ddi->query = q;
+
+    ngx_http_goosebit_auth_add(q, ddi->ctx, &ddi->auth,
+                               ngx_http_goosebit_access_mode(ddi->request));
 
     return q;
 }
@@ -136,8 +147,24 @@ ngx_http_goosebit_ask_refused(ngx_http_goosebit_pg_result_t *result,
         switch (ngx_http_goosebit_ask_status(ddi, result)) {
 
         case NGX_HTTP_UNAUTHORIZED:
-            if (status != NGX_HTTP_NOT_ALLOWED) {
-                status = NGX_HTTP_UNAUTHORIZED;
+            if (status == NGX_HTTP_NOT_ALLOWED) {
+                break;
+            }
+
+            status = NGX_HTTP_UNAUTHORIZED;
+
+            switch (ngx_http_goosebit_ask_outside(ddi, result)) {
+
+            case NGX_OK:
+                ngx_http_run_posted_requests(c);
+                return;
+
+            case NGX_ERROR:
+                status = ddi->refusal;
+                break;
+
+            default:
+                break;
             }
 
             break;
@@ -173,6 +200,7 @@ ngx_http_goosebit_ask_result(ngx_http_goosebit_pg_result_t *result,
         rc = ngx_http_goosebit_ask_answer(ddi, result);
 
         if (rc == NGX_DONE) {
+            ngx_http_run_posted_requests(c);
             return;
         }
 
@@ -207,6 +235,26 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
         || ngx_http_goosebit_ask_learn(ddi, result, status) != NGX_OK)
     {
         return ngx_http_goosebit_ask_error(ddi, NGX_HTTP_SERVICE_UNAVAILABLE);
+    }
+
+    if (status == NGX_HTTP_UNAUTHORIZED) {
+
+        switch (ngx_http_goosebit_ask_outside(ddi, result)) {
+
+        case NGX_OK:
+            return NGX_DONE;
+
+        case NGX_ERROR:
+            status = NGX_HTTP_SERVICE_UNAVAILABLE;
+            break;
+
+        default:
+            break;
+        }
+
+        /* one word for all who are refused */
+
+        ngx_str_null(&ddi->ctx->reason);
     }
 
     if (status != NGX_HTTP_OK) {
@@ -245,20 +293,19 @@ static ngx_int_t
 ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
-    ngx_str_t                 next;
+    ngx_int_t                 rc;
     ngx_http_goosebit_call_e  call;
 
-    ngx_str_null(&next);
-    (void) ngx_http_goosebit_pg_text(result, 0, "next", &next);
+    if (ngx_http_goosebit_ask_said(result, "next", "register")) {
+        rc = ngx_http_goosebit_ask_register(ddi, result);
 
-    if (next.len == sizeof("register") - 1
-        && ngx_memcmp(next.data, "register", next.len) == 0)
-    {
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
         call = NGX_HTTP_GOOSEBIT_CALL_REGISTER;
 
-    } else if (next.len == sizeof("start") - 1
-               && ngx_memcmp(next.data, "start", next.len) == 0)
-    {
+    } else if (ngx_http_goosebit_ask_said(result, "next", "start")) {
         call = NGX_HTTP_GOOSEBIT_CALL_START;
 
     } else {
@@ -272,6 +319,128 @@ ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
     }
 
     return NGX_DONE;
+}
+
+
+/* NGX_DECLINED: it may be registered; else it is refused, and answered */
+
+static ngx_int_t
+ngx_http_goosebit_ask_register(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    int64_t                    device_id;
+    ngx_http_goosebit_error_t  error;
+
+    /* a known device, whose first token is to be stored, is no stranger */
+
+    if (ddi->auth.proven
+        || ngx_http_goosebit_pg_bigint(result, 0, "device_id", &device_id)
+           == NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&error, sizeof(ngx_http_goosebit_error_t));
+
+    error.status = ngx_http_goosebit_access_registration(ddi->request,
+                                                         &error.retry_after);
+
+    if (error.status == NGX_HTTP_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_goosebit_reply_error(ddi->request, &error);
+}
+
+
+/*
+ * Who is refused because only an outside service can say: it is asked, and
+ * then the same call made again.  NGX_OK: an answer will come; NGX_DECLINED:
+ * the refusal stands; NGX_ERROR: it can't be asked.
+ */
+
+static ngx_int_t
+ngx_http_goosebit_ask_outside(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_int_t  rc;
+
+    if (ddi->external
+        || !ngx_http_goosebit_ask_said(result, "reason", "external"))
+    {
+        return NGX_DECLINED;
+    }
+
+    ddi->external = 1;
+
+    rc = ngx_http_goosebit_access_external(ddi->request, &ddi->auth,
+                                           ngx_http_goosebit_ask_again, ddi);
+
+    if (rc == NGX_AGAIN) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, ddi->request->connection->log, 0,
+                      "tenant \"%V\" has external authentication, but there "
+                      "is neither goosebit_auth_request nor external_url",
+                      &ddi->ctx->tenant);
+        return NGX_DECLINED;
+    }
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_http_goosebit_ask_again(ngx_uint_t status, void *data)
+{
+    ngx_http_goosebit_ddi_t  *ddi = data;
+
+    ngx_connection_t              *c;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    c = ddi->request->connection;
+
+    if (status == NGX_HTTP_OK) {
+        ngx_str_set(&ddi->auth.scheme, "external");
+        ddi->auth.proven = 1;
+
+        q = ngx_http_goosebit_pg_repeat(ddi->query,
+                                        NGX_HTTP_GOOSEBIT_AUTH_SCHEME,
+                                        &ddi->auth.scheme);
+        if (q) {
+            ddi->query = q;
+            ngx_http_goosebit_ask_submit(ddi, q);
+            return;
+        }
+
+        status = NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    /* as without a database: a refusal gives nothing away */
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE && ddi->refusal) {
+        status = ddi->refusal;
+    }
+
+    ngx_http_finalize_request(ddi->request,
+                              ngx_http_goosebit_ask_error(ddi, status));
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ngx_uint_t
+ngx_http_goosebit_ask_said(ngx_http_goosebit_pg_result_t *result,
+    const char *column, char *word)
+{
+    ngx_str_t  value;
+
+    ngx_str_null(&value);
+    (void) ngx_http_goosebit_pg_text(result, 0, column, &value);
+
+    return value.len == ngx_strlen(word)
+           && ngx_memcmp(value.data, word, value.len) == 0;
 }
 
 

@@ -29,6 +29,7 @@ ngx_http_goosebit_auth(ngx_http_request_t *r, ngx_http_goosebit_auth_t *auth)
 
     ngx_str_null(&auth->scheme);
     ngx_str_null(&auth->credential);
+    ngx_str_null(&auth->token);
 
     if (r->headers_in.authorization == NULL) {
         return;
@@ -67,6 +68,11 @@ ngx_http_goosebit_auth(ngx_http_request_t *r, ngx_http_goosebit_auth_t *auth)
         return;
     }
 
+    if (scheme == ngx_http_goosebit_schemes) {
+        auth->token.data = p;
+        auth->token.len = end - p;
+    }
+
     auth->scheme = scheme->scheme;
     auth->credential.data = auth->digest;
     auth->credential.len = NGX_HTTP_GOOSEBIT_DIGEST;
@@ -75,12 +81,12 @@ ngx_http_goosebit_auth(ngx_http_request_t *r, ngx_http_goosebit_auth_t *auth)
 
 void
 ngx_http_goosebit_auth_add(ngx_http_goosebit_pg_query_t *q,
-    ngx_http_goosebit_main_conf_t *mcf, ngx_http_goosebit_ctx_t *ctx,
-    ngx_http_goosebit_auth_t *auth)
+    ngx_http_goosebit_ctx_t *ctx, ngx_http_goosebit_auth_t *auth,
+    ngx_str_t *mode)
 {
     ngx_http_goosebit_pg_add_text(q, &ctx->tenant);
     ngx_http_goosebit_pg_add_text(q, &ctx->device);
     ngx_http_goosebit_pg_add_text(q, &auth->scheme);
     ngx_http_goosebit_pg_add_bytes(q, &auth->credential);
-    ngx_http_goosebit_pg_add_text(q, &mcf->auth);
+    ngx_http_goosebit_pg_add_text(q, mode);
 }

@@ -9,6 +9,7 @@
 
 #include "ngx_http_goosebit_ddi.h"
 #include "ngx_http_goosebit_accept.h"
+#include "ngx_http_goosebit_access.h"
 #include "ngx_http_goosebit_body.h"
 #include "ngx_http_goosebit_ask.h"
 #include "ngx_http_goosebit_ddi_param.h"
@@ -247,7 +248,16 @@ ngx_http_goosebit_ddi_route(ngx_http_goosebit_ddi_t *ddi)
         }
     }
 
-    ngx_http_goosebit_auth(r, &ddi->auth);
+    rc = ngx_http_goosebit_access_identity(r, &ddi->auth);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_goosebit_auth(r, &ddi->auth);
+        ngx_http_goosebit_access_remembered(r, &ddi->auth);
+    }
 
     return ngx_http_goosebit_ddi_base(ddi);
 }

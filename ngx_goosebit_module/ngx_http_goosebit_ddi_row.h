@@ -43,7 +43,10 @@ struct ngx_http_goosebit_ddi_s {
     ngx_uint_t                       refusal;   /* status, unless SQL says
                                                    what comes before */
 
+    ngx_http_goosebit_pg_query_t    *query;     /* the last one */
+
     unsigned                         followed:1;    /* what poll named next */
+    unsigned                         external:1;    /* was asked outside */
 };
 
 

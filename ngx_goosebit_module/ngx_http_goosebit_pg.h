@@ -114,6 +114,13 @@ void ngx_http_goosebit_pg_add_ints(ngx_http_goosebit_pg_query_t *q,
 void ngx_http_goosebit_pg_add_bigints(ngx_http_goosebit_pg_query_t *q,
     int64_t *values, ngx_uint_t n);
 
+/*
+ * A new query like q, whose handler has been called, with another text as its
+ * n-th parameter (from 0): its memory is q's, as is what was borrowed for it.
+ */
+ngx_http_goosebit_pg_query_t *ngx_http_goosebit_pg_repeat(
+    ngx_http_goosebit_pg_query_t *q, ngx_uint_t n, ngx_str_t *value);
+
 /* never fails: what is wrong reaches the handler, in a later event */
 void ngx_http_goosebit_pg_submit(ngx_http_goosebit_pg_t *pg,
     ngx_http_goosebit_pg_query_t *q);

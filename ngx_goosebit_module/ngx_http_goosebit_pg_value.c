@@ -38,6 +38,36 @@ ngx_http_goosebit_pg_add_text(ngx_http_goosebit_pg_query_t *q,
 }
 
 
+ngx_http_goosebit_pg_query_t *
+ngx_http_goosebit_pg_repeat(ngx_http_goosebit_pg_query_t *q, ngx_uint_t n,
+    ngx_str_t *value)
+{
+    ngx_http_goosebit_pg_query_t  *copy;
+
+    copy = ngx_http_goosebit_pg_create(q->pool, q->index);
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    copy->handler = q->handler;
+    copy->data = q->data;
+    copy->ctx = q->ctx;
+    copy->tenant = q->tenant;
+    copy->device = q->device;
+
+    copy->nparams = q->nparams;
+    copy->invalid = q->invalid;
+
+    ngx_memcpy(copy->values, q->values, sizeof(q->values));
+    ngx_memcpy(copy->lengths, q->lengths, sizeof(q->lengths));
+
+    copy->values[n] = (char *) value->data;
+    copy->lengths[n] = value->len;
+
+    return copy;
+}
+
+
 void
 ngx_http_goosebit_pg_add_bytes(ngx_http_goosebit_pg_query_t *q,
     ngx_str_t *value)

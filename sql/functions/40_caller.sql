@@ -17,9 +17,12 @@ COMMENT ON TYPE goosebit.caller IS 'what caller() answers';
 -- of a token. Two look-ups, not a join: a plan made while tables are small
 -- lives on when they have grown, and that of a join may then read them whole.
 --
--- scheme is NULL, target, gateway or proven (NGINX vouches: client
--- certificate, trusted header, external yes). auth is the configured mode;
--- the tenant's own beats it. In mode external only NGINX's word counts.
+-- scheme is NULL, target, gateway, proven (NGINX vouches: client certificate,
+-- trusted header), refused (it knows better) or external (an outside service
+-- said yes to this token). auth is the configured mode; the tenant's own beats
+-- it. In mode external a token is answered 401 with reason external, which
+-- asks the module to ask outside and come again; in the others a yes from
+-- outside says nothing, and the token is looked at.
 CREATE FUNCTION goosebit.caller(tenant text, device text, scheme text,
                                 credential bytea, auth text)
 RETURNS goosebit.caller
@@ -50,7 +53,18 @@ BEGIN
 
     mode := COALESCE(t.auth, caller.auth);
 
-    IF dev.blocked THEN
+    -- Before anything of the device is looked at.
+    IF mode = 'external' AND scheme = 'target' THEN
+        c.status := 401;
+        c.reason := 'external';
+        RETURN c;
+    END IF;
+
+    IF scheme = 'external' AND mode <> 'external' THEN
+        scheme := 'target';
+    END IF;
+
+    IF dev.blocked OR scheme = 'refused' THEN
         passed := false;
     ELSIF mode = 'off' OR scheme = 'proven' THEN
         passed := true;
@@ -64,6 +78,8 @@ BEGIN
     ELSIF mode IN ('lax', 'setup') THEN
         passed := dev.token IS NULL
                   OR (scheme = 'target' AND credential = dev.token);
+    ELSIF mode = 'external' THEN
+        passed := scheme = 'external';
     END IF;
 
     IF passed IS NOT TRUE THEN

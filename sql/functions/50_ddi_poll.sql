@@ -142,7 +142,7 @@ BEGIN
 
         SELECT COALESCE(t.auth, register.auth) = 'setup' INTO setup
         FROM goosebit.tenant t WHERE t.id = c.tenant_id;
-        IF setup AND scheme = 'target' THEN
+        IF setup AND scheme IN ('target', 'external') THEN
             new_token := credential;
         END IF;
 

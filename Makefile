@@ -142,7 +142,7 @@ $(1)/$(SO): $(1)/nginx/objs/Makefile $(MODSRC)
 	@$$(if $$(filter %.h %/Makefile,$$?),find $(1)/nginx/objs/addon \
 	    -name '*.o' -delete)
 	+flock $(1)/nginx/.lock $$(MAKE) -C $(1)/nginx -f objs/Makefile --no-print-directory modules
-	cp $(1)/nginx/objs/$(SO) $$@
+	cp $(1)/nginx/objs/$(SO) $$@.new && mv $$@.new $$@
 endef
 
 $(eval $(call module,$(B),$(HARDEN),))

@@ -20,6 +20,8 @@ static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_reader(
     ngx_http_goosebit_pg_t *pg, ngx_http_goosebit_pg_conn_t *writer);
 static void ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg);
+static void ngx_http_goosebit_pg_send_list(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated);
 static ngx_int_t ngx_http_goosebit_pg_choose(ngx_http_goosebit_pg_t *pg);
 static ngx_uint_t ngx_http_goosebit_pg_take(ngx_http_goosebit_pg_t *pg,
     ngx_http_goosebit_class_e class, ngx_http_goosebit_pg_query_t **list);
@@ -174,28 +176,28 @@ ngx_http_goosebit_pg_reader(ngx_http_goosebit_pg_t *pg,
 }
 
 
+/*
+ * Reads of one turn share a transaction, too: PL/pgSQL sets up its expressions
+ * anew in each, which is a third of what a poll costs.
+ */
+
 static void
 ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
 {
-    ngx_queue_t                   *wait;
+    ngx_uint_t                     n;
     ngx_http_goosebit_pg_conn_t   *conn;
-    ngx_http_goosebit_pg_query_t  *q;
+    ngx_http_goosebit_pg_query_t  *list[NGX_HTTP_GOOSEBIT_PG_BATCH];
 
-    wait = &pg->wait[NGX_HTTP_GOOSEBIT_CLASS_READ];
-
-    while (!ngx_queue_empty(wait)) {
+    while (!ngx_queue_empty(&pg->wait[NGX_HTTP_GOOSEBIT_CLASS_READ])) {
         conn = ngx_http_goosebit_pg_reader(pg,
                                            ngx_http_goosebit_pg_writer(pg));
         if (conn == NULL) {
             return;
         }
 
-        q = ngx_queue_data(ngx_queue_head(wait), ngx_http_goosebit_pg_query_t,
-                           queue);
+        n = ngx_http_goosebit_pg_take(pg, NGX_HTTP_GOOSEBIT_CLASS_READ, list);
 
-        ngx_http_goosebit_pg_unwait(q);
-
-        (void) ngx_http_goosebit_pg_send(conn, &q, 1, 0);
+        ngx_http_goosebit_pg_send_list(conn, list, n, 0);
     }
 }
 
@@ -209,7 +211,7 @@ static void
 ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
 {
     ngx_int_t                      class;
-    ngx_uint_t                     i, n;
+    ngx_uint_t                     n;
     ngx_http_goosebit_pg_conn_t   *conn;
     ngx_http_goosebit_pg_query_t  *list[NGX_HTTP_GOOSEBIT_PG_BATCH];
 
@@ -231,17 +233,27 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
 
     pg->gate = conn;
     pg->gate_class = class;
+    pg->gate_syncs = list[0]->alone ? n : 1;
+
+    ngx_http_goosebit_pg_send_list(conn, list, n, 1);
+}
+
+
+/* in one transaction, or those of a failed batch each in its own */
+
+static void
+ngx_http_goosebit_pg_send_list(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated)
+{
+    ngx_uint_t  i;
 
     if (!list[0]->alone) {
-        pg->gate_syncs = 1;
-        (void) ngx_http_goosebit_pg_send(conn, list, n, 1);
+        (void) ngx_http_goosebit_pg_send(conn, list, n, gated);
         return;
     }
 
-    pg->gate_syncs = n;
-
     for (i = 0; i < n; i++) {
-        if (ngx_http_goosebit_pg_send(conn, &list[i], 1, 1) != NGX_OK) {
+        if (ngx_http_goosebit_pg_send(conn, &list[i], 1, gated) != NGX_OK) {
             break;
         }
     }
@@ -302,7 +314,7 @@ ngx_http_goosebit_pg_take(ngx_http_goosebit_pg_t *pg,
         list[n] = q;
     }
 
-    if (n > 1 && !list[0]->alone) {
+    if (n > 1 && !list[0]->alone && class != NGX_HTTP_GOOSEBIT_CLASS_READ) {
         ngx_qsort(list, n, sizeof(ngx_http_goosebit_pg_query_t *),
                   ngx_http_goosebit_pg_compare);
     }

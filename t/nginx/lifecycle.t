@@ -46,7 +46,7 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
 {
     my $start = time;
     ok($s->reload, 'a reload without requests');
-    ok(time - $start < 2, 'takes no time');
+    ok(time - $start < 10, 'waits for nothing');
 }
 
 # ---- stop with requests in flight; what was seen is written

@@ -39,7 +39,7 @@ static const cli_option_t  rollout_create_opts[] = {
       CLI_LATER },
     { "allow-downgrade", 0, NULL, "older versions than the installed, too",
       0 },
-    { "confirm", 0, NULL, "each device waits to be confirmed", CLI_LATER },
+    { "confirm", 0, NULL, "each device waits to be confirmed", 0 },
     { "deadline", 0, "TIME", "a silent action ends after it (24h)", 0 },
     { "feed", 0, "F", "whose devices (default)", 0 },
     { "filter", 0, "EXPR", "only devices that match", CLI_LATER },
@@ -322,6 +322,8 @@ rollout_create_options(cli_t *cli, json_t *options)
 
     json_object_set_new(options, "allow_downgrade",
                         json_boolean(cli_has(cli, "allow-downgrade")));
+    json_object_set_new(options, "confirm",
+                        json_boolean(cli_has(cli, "confirm")));
     json_object_set_new(options, "paused",
                         json_boolean(cli_has(cli, "paused")));
 

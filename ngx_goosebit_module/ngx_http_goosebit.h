@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 
 #include "gb_config.h"
+#include "gb_feedback.h"
 
 
 typedef struct ngx_http_goosebit_pg_s       ngx_http_goosebit_pg_t;
@@ -29,8 +30,12 @@ typedef enum {
     NGX_HTTP_GOOSEBIT_CANCEL_ACTION,
     NGX_HTTP_GOOSEBIT_CANCEL_FEEDBACK,
     NGX_HTTP_GOOSEBIT_INSTALLED_BASE,
+    NGX_HTTP_GOOSEBIT_INSTALLED_VERSION,
     NGX_HTTP_GOOSEBIT_CONFIRMATION_BASE,
+    NGX_HTTP_GOOSEBIT_CONFIRMATION_ACTION,
     NGX_HTTP_GOOSEBIT_CONFIRMATION_FEEDBACK,
+    NGX_HTTP_GOOSEBIT_CONFIRMATION_ON,
+    NGX_HTTP_GOOSEBIT_CONFIRMATION_OFF,
     NGX_HTTP_GOOSEBIT_ARTIFACTS,
     NGX_HTTP_GOOSEBIT_ARTIFACT,
     NGX_HTTP_GOOSEBIT_MD5SUM,
@@ -58,6 +63,13 @@ typedef struct {
     ngx_str_t                      address;
     ngx_str_t                      port;
 } ngx_http_goosebit_host_t;
+
+
+/* goosebit_quota */
+typedef struct {
+    gb_feedback_quota_t            body;
+    ngx_uint_t                     statuses;    /* of an action */
+} ngx_http_goosebit_quota_t;
 
 
 /* goosebit_database, or db_uri */
@@ -95,6 +107,7 @@ typedef struct {
     ngx_str_t                      auth;            /* device_auth for SQL */
 
     ngx_http_goosebit_database_t   database;
+    ngx_http_goosebit_quota_t      quota;
     ngx_shm_zone_t                *metrics_zone;
 
     /* of this worker; NULL in the master */

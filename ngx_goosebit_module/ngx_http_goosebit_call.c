@@ -39,8 +39,8 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
     { call("start", "$1, $2, $3, $4, $5, $6, $7"),
       NGX_HTTP_GOOSEBIT_CLASS_START, 7, { device, i, i } },
 
-    { call("config_data", "$1, $2, $3, $4, $5, $6, $7, $8"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 8, { device, t, T, T } },
+    { call("config_data", "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 9, { device, t, T, T, i } },
 
     { call("deployment_base", "$1, $2, $3, $4, $5, $6, $7"),
       NGX_HTTP_GOOSEBIT_CLASS_WRITE, 7, { device, i, i } },
@@ -51,8 +51,25 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
     { call("cancel_action", "$1, $2, $3, $4, $5, $6"),
       NGX_HTTP_GOOSEBIT_CLASS_READ, 6, { device, i } },
 
-    { call("feedback", "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 12, { device, t, i, t, t, i, i, T } },
+    { call("feedback",
+           "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13"),
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 13, { device, t, i, t, t, i, i, T, i } },
+
+    { call("confirmation_base", "$1, $2, $3, $4, $5"),
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 5, { device } },
+
+    { call("confirmation_action", "$1, $2, $3, $4, $5, $6, $7"),
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 7, { device, i, i } },
+
+    { call("confirmation_feedback",
+           "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10"),
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 10, { device, i, t, i, T, i } },
+
+    { call("auto_confirm", "$1, $2, $3, $4, $5, $6 <> 0, $7, $8"),
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 8, { device, i, t, t } },
+
+    { call("installed_version", "$1, $2, $3, $4, $5, $6, $7"),
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 7, { device, t, t } },
 
     { call("artifact", "$1, $2, $3, $4, $5, $6, $7"),
       NGX_HTTP_GOOSEBIT_CLASS_READ, 7, { device, i, t } },

@@ -46,7 +46,7 @@ static ngx_http_goosebit_ddi_endpoint_t
 
     [NGX_HTTP_GOOSEBIT_CONFIG_DATA] = {
         .call = NGX_HTTP_GOOSEBIT_CALL_CONFIG_DATA,
-        .row = ngx_http_goosebit_ddi_row_config_data,
+        .row = ngx_http_goosebit_ddi_row_message,
         .param = ngx_http_goosebit_ddi_param_config_data
     },
 
@@ -80,6 +80,41 @@ static ngx_http_goosebit_ddi_endpoint_t
         .call = NGX_HTTP_GOOSEBIT_CALL_INSTALLED_BASE,
         .row = ngx_http_goosebit_ddi_row_deployment,
         .id = 1
+    },
+
+    [NGX_HTTP_GOOSEBIT_INSTALLED_VERSION] = {
+        .call = NGX_HTTP_GOOSEBIT_CALL_INSTALLED_VERSION,
+        .row = ngx_http_goosebit_ddi_row_message,
+        .param = ngx_http_goosebit_ddi_param_installed
+    },
+
+    [NGX_HTTP_GOOSEBIT_CONFIRMATION_BASE] = {
+        .call = NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_BASE,
+        .row = ngx_http_goosebit_ddi_row_confirmation
+    },
+
+    [NGX_HTTP_GOOSEBIT_CONFIRMATION_ACTION] = {
+        .call = NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_ACTION,
+        .row = ngx_http_goosebit_ddi_row_deployment,
+        .id = 1
+    },
+
+    [NGX_HTTP_GOOSEBIT_CONFIRMATION_FEEDBACK] = {
+        .call = NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_FEEDBACK,
+        .row = ngx_http_goosebit_ddi_row_feedback,
+        .param = ngx_http_goosebit_ddi_param_confirmation,
+        .id = 1
+    },
+
+    [NGX_HTTP_GOOSEBIT_CONFIRMATION_ON] = {
+        .call = NGX_HTTP_GOOSEBIT_CALL_AUTO_CONFIRM,
+        .row = ngx_http_goosebit_ddi_row_confirmation,
+        .param = ngx_http_goosebit_ddi_param_auto_confirm
+    },
+
+    [NGX_HTTP_GOOSEBIT_CONFIRMATION_OFF] = {
+        .call = NGX_HTTP_GOOSEBIT_CALL_AUTO_CONFIRM,
+        .row = ngx_http_goosebit_ddi_row_confirmation
     },
 
     [NGX_HTTP_GOOSEBIT_ARTIFACTS] = {

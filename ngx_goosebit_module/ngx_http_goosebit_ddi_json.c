@@ -192,7 +192,7 @@ ngx_http_goosebit_json_deployment(gb_json_t *j, void *data)
 
     ngx_http_goosebit_json_number(j, "id", deployment->action_id);
 
-    gb_json_key(j, "deployment");
+    gb_json_key(j, deployment->member);
     gb_json_object_start(j);
 
     ngx_http_goosebit_json_pair(j, "download", &deployment->download);
@@ -320,6 +320,57 @@ ngx_http_goosebit_json_file_link(gb_json_t *j, const char *name,
     }
 
     ngx_http_goosebit_json_link_end(j);
+}
+
+
+void
+ngx_http_goosebit_json_confirmation(gb_json_t *j, void *data)
+{
+    ngx_http_goosebit_confirmation_t  *confirmation = data;
+
+    const char  *name;
+
+    gb_json_object_start(j);
+
+    gb_json_key(j, "autoConfirm");
+    gb_json_object_start(j);
+
+    gb_json_key(j, "active");
+    gb_json_bool(j, confirmation->active);
+
+    if (confirmation->initiator.len) {
+        ngx_http_goosebit_json_pair(j, "initiator", &confirmation->initiator);
+    }
+
+    if (confirmation->remark.len) {
+        ngx_http_goosebit_json_pair(j, "remark", &confirmation->remark);
+    }
+
+    if (confirmation->activated_at) {
+        gb_json_member_int(j, "activatedAt", confirmation->activated_at);
+    }
+
+    gb_json_object_end(j);
+
+    gb_json_key(j, "_links");
+    gb_json_object_start(j);
+
+    name = confirmation->active ? "deactivateAutoConfirm"
+                                : "activateAutoConfirm";
+
+    ngx_http_goosebit_json_link_start(j, name, confirmation->link,
+                                      "confirmationBase/");
+    gb_json_string_part(j, name, ngx_strlen(name));
+    ngx_http_goosebit_json_link_end(j);
+
+    if (confirmation->action_id) {
+        ngx_http_goosebit_json_link(j, "confirmationBase", confirmation->link,
+                                    "confirmationBase/",
+                                    confirmation->action_id, "?c=");
+    }
+
+    gb_json_object_end(j);
+    gb_json_object_end(j);
 }
 
 

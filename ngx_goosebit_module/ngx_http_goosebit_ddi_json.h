@@ -44,6 +44,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_goosebit_file_t   file;
+    const char                *member;          /* deployment, confirmation */
     ngx_int_t                  action_id;
     ngx_str_t                  download;        /* forced, attempt, skip */
     ngx_str_t                  update;
@@ -53,6 +54,16 @@ typedef struct {
     ngx_str_t                  status;          /* of actionHistory */
     ngx_array_t               *history;         /* ngx_str_t; NULL: left out */
 } ngx_http_goosebit_deployment_t;
+
+
+typedef struct {
+    ngx_http_goosebit_link_t  *link;
+    ngx_flag_t                 active;
+    ngx_str_t                  initiator;       /* "": left out, as remark */
+    ngx_str_t                  remark;
+    int64_t                    activated_at;    /* Unix milliseconds; 0 */
+    ngx_int_t                  action_id;       /* that waits; 0: none */
+} ngx_http_goosebit_confirmation_t;
 
 
 /* one of hawkBit's small answers: a word, a number, or both */
@@ -73,9 +84,13 @@ typedef void (*ngx_http_goosebit_json_pt)(gb_json_t *j, void *data);
 ngx_int_t ngx_http_goosebit_json(ngx_pool_t *pool,
     ngx_http_goosebit_json_pt write, void *data, ngx_str_t *text);
 
-/* writers: DdiControllerBase, DdiDeploymentBase, DdiCancel, [DdiArtifact] */
+/*
+ * Writers: DdiControllerBase, DdiDeploymentBase (DdiConfirmationBaseAction,
+ * too), DdiConfirmationBase, DdiCancel, [DdiArtifact].
+ */
 void ngx_http_goosebit_json_poll(gb_json_t *j, void *poll);
 void ngx_http_goosebit_json_deployment(gb_json_t *j, void *deployment);
+void ngx_http_goosebit_json_confirmation(gb_json_t *j, void *confirmation);
 void ngx_http_goosebit_json_cancel(gb_json_t *j, void *note);
 void ngx_http_goosebit_json_files(gb_json_t *j, void *file);
 

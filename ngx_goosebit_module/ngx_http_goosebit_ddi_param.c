@@ -11,11 +11,24 @@
 #include "gb_feedback.h"
 
 
+/* characters, as in hawkBit's JpaAutoConfirmationStatus and NamedEntity */
+#define NGX_HTTP_GOOSEBIT_INITIATOR_MAX  64
+#define NGX_HTTP_GOOSEBIT_REMARK_MAX     512
+#define NGX_HTTP_GOOSEBIT_VERSION_MAX    255
+
+
 static int ngx_http_goosebit_ddi_param_tree(ngx_http_goosebit_ddi_t *ddi,
     ngx_str_t *body, json_t **root, gb_error_t *err);
 static ngx_uint_t ngx_http_goosebit_ddi_param_feedback(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_pg_query_t *q,
     ngx_str_t *resource, ngx_str_t *body);
+static void ngx_http_goosebit_ddi_param_code(ngx_http_goosebit_pg_query_t *q,
+    gb_feedback_t *fb);
+static void ngx_http_goosebit_ddi_param_quota(ngx_http_goosebit_pg_query_t *q,
+    ngx_uint_t n);
+static int ngx_http_goosebit_ddi_param_text(ngx_http_goosebit_ddi_t *ddi,
+    json_t *root, const char *name, ngx_uint_t required, size_t max,
+    ngx_str_t *value, gb_error_t *err);
 static ngx_uint_t ngx_http_goosebit_ddi_param_status(
     ngx_http_goosebit_ddi_t *ddi, int rc, gb_error_t *err);
 static ngx_str_t *ngx_http_goosebit_ddi_param_strings(ngx_pool_t *pool,
@@ -41,8 +54,18 @@ ngx_http_goosebit_ddi_param(ngx_http_goosebit_ddi_t *ddi,
 
     case NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_BASE:
     case NGX_HTTP_GOOSEBIT_CALL_INSTALLED_BASE:
+    case NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_ACTION:
         ngx_http_goosebit_pg_add_int(q, (int32_t) ddi->id);
         ngx_http_goosebit_pg_add_int(q, (int32_t) ddi->history);
+        break;
+
+    case NGX_HTTP_GOOSEBIT_CALL_AUTO_CONFIRM:
+
+        /* off: hawkBit reads no body */
+
+        ngx_http_goosebit_pg_add_int(q, 0);
+        ngx_http_goosebit_pg_add_null(q);
+        ngx_http_goosebit_pg_add_null(q);
         break;
 
     case NGX_HTTP_GOOSEBIT_CALL_CANCEL_ACTION:
@@ -59,6 +82,9 @@ ngx_http_goosebit_ddi_param(ngx_http_goosebit_ddi_t *ddi,
 
     case NGX_HTTP_GOOSEBIT_CALL_CONFIG_DATA:
     case NGX_HTTP_GOOSEBIT_CALL_FEEDBACK:
+    case NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_BASE:
+    case NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_FEEDBACK:
+    case NGX_HTTP_GOOSEBIT_CALL_INSTALLED_VERSION:
     case NGX_HTTP_GOOSEBIT_CALL_SEEN:
     case NGX_HTTP_GOOSEBIT_CALL_TICK:
     case NGX_HTTP_GOOSEBIT_CALL_STATUS:
@@ -82,7 +108,7 @@ ngx_http_goosebit_ddi_param_config_data(ngx_http_goosebit_ddi_t *ddi,
     rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
 
     if (rc == GB_OK) {
-        rc = gb_config_data_tree(root, NULL, &cd, &err);
+        rc = gb_config_data_tree(root, &ddi->mcf->quota.body, &cd, &err);
         json_decref(root);
     }
 
@@ -108,6 +134,7 @@ ngx_http_goosebit_ddi_param_config_data(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_add_text(q, &mode);
     ngx_http_goosebit_pg_add_texts(q, keys, cd->n);
     ngx_http_goosebit_pg_add_texts(q, values, cd->n);
+    ngx_http_goosebit_ddi_param_quota(q, ddi->mcf->quota.body.attributes);
 
     gb_config_data_free(cd);
 
@@ -148,7 +175,7 @@ ngx_http_goosebit_ddi_param_feedback(ngx_http_goosebit_ddi_t *ddi,
     rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
 
     if (rc == GB_OK) {
-        rc = gb_feedback_tree(root, NULL, &fb, &err);
+        rc = gb_feedback_tree(root, &ddi->mcf->quota.body, &fb, &err);
         json_decref(root);
     }
 
@@ -183,18 +210,194 @@ ngx_http_goosebit_ddi_param_feedback(ngx_http_goosebit_ddi_t *ddi,
         ngx_http_goosebit_pg_add_null(q);
     }
 
+    ngx_http_goosebit_ddi_param_code(q, fb);
+    ngx_http_goosebit_pg_add_texts(q, details, fb->ndetails);
+    ngx_http_goosebit_ddi_param_quota(q, ddi->mcf->quota.statuses);
+
+    gb_feedback_free(fb);
+
+    return NGX_HTTP_OK;
+}
+
+
+ngx_uint_t
+ngx_http_goosebit_ddi_param_confirmation(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_query_t *q, ngx_str_t *body)
+{
+    int             rc;
+    json_t         *root;
+    ngx_str_t       word, *details;
+    gb_error_t      err;
+    gb_feedback_t  *fb;
+
+    rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
+
+    if (rc == GB_OK) {
+        rc = gb_feedback_confirmation_tree(root, &ddi->mcf->quota.body, &fb,
+                                           &err);
+        json_decref(root);
+    }
+
+    if (rc != GB_OK) {
+        return ngx_http_goosebit_ddi_param_status(ddi, rc, &err);
+    }
+
+    details = ngx_http_goosebit_ddi_param_strings(ddi->request->pool,
+                                                  fb->details, fb->ndetails);
+    if (details == NULL) {
+        gb_feedback_free(fb);
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    word.data = (u_char *) fb->execution;
+    word.len = ngx_strlen(fb->execution);
+
+    ngx_http_goosebit_pg_add_int(q, (int32_t) ddi->id);
+    ngx_http_goosebit_pg_add_text(q, &word);
+    ngx_http_goosebit_ddi_param_code(q, fb);
+    ngx_http_goosebit_pg_add_texts(q, details, fb->ndetails);
+    ngx_http_goosebit_ddi_param_quota(q, ddi->mcf->quota.statuses);
+
+    gb_feedback_free(fb);
+
+    return NGX_HTTP_OK;
+}
+
+
+ngx_uint_t
+ngx_http_goosebit_ddi_param_auto_confirm(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_query_t *q, ngx_str_t *body)
+{
+    int          rc;
+    json_t      *root;
+    ngx_str_t    initiator, remark;
+    gb_error_t   err;
+
+    ngx_str_null(&initiator);
+    ngx_str_null(&remark);
+
+    if (body->len) {
+        rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
+
+        if (rc == GB_OK) {
+            rc = ngx_http_goosebit_ddi_param_text(ddi, root, "initiator", 0,
+                                        NGX_HTTP_GOOSEBIT_INITIATOR_MAX,
+                                        &initiator, &err);
+
+            if (rc == GB_OK) {
+                rc = ngx_http_goosebit_ddi_param_text(ddi, root, "remark", 0,
+                                            NGX_HTTP_GOOSEBIT_REMARK_MAX,
+                                            &remark, &err);
+            }
+
+            json_decref(root);
+        }
+
+        if (rc != GB_OK) {
+            return ngx_http_goosebit_ddi_param_status(ddi, rc, &err);
+        }
+    }
+
+    ngx_http_goosebit_pg_add_int(q, 1);
+    ngx_http_goosebit_pg_add_text(q, &initiator);
+    ngx_http_goosebit_pg_add_text(q, &remark);
+
+    return NGX_HTTP_OK;
+}
+
+
+ngx_uint_t
+ngx_http_goosebit_ddi_param_installed(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_query_t *q, ngx_str_t *body)
+{
+    int          rc;
+    json_t      *root;
+    ngx_str_t    name, version;
+    gb_error_t   err;
+
+    rc = ngx_http_goosebit_ddi_param_tree(ddi, body, &root, &err);
+
+    if (rc == GB_OK) {
+        rc = ngx_http_goosebit_ddi_param_text(ddi, root, "name", 1,
+                                              NGX_HTTP_GOOSEBIT_VERSION_MAX,
+                                              &name, &err);
+
+        if (rc == GB_OK) {
+            rc = ngx_http_goosebit_ddi_param_text(ddi, root, "version", 1,
+                                            NGX_HTTP_GOOSEBIT_VERSION_MAX,
+                                            &version, &err);
+        }
+
+        json_decref(root);
+    }
+
+    if (rc != GB_OK) {
+        return ngx_http_goosebit_ddi_param_status(ddi, rc, &err);
+    }
+
+    ngx_http_goosebit_pg_add_text(q, &name);
+    ngx_http_goosebit_pg_add_text(q, &version);
+
+    return NGX_HTTP_OK;
+}
+
+
+static void
+ngx_http_goosebit_ddi_param_code(ngx_http_goosebit_pg_query_t *q,
+    gb_feedback_t *fb)
+{
     if (fb->has_code) {
         ngx_http_goosebit_pg_add_int(q, fb->code);
 
     } else {
         ngx_http_goosebit_pg_add_null(q);
     }
+}
 
-    ngx_http_goosebit_pg_add_texts(q, details, fb->ndetails);
 
-    gb_feedback_free(fb);
+/* 0 is SQL's own default */
 
-    return NGX_HTTP_OK;
+static void
+ngx_http_goosebit_ddi_param_quota(ngx_http_goosebit_pg_query_t *q,
+    ngx_uint_t n)
+{
+    if (n) {
+        ngx_http_goosebit_pg_add_int(q, (int32_t) n);
+
+    } else {
+        ngx_http_goosebit_pg_add_null(q);
+    }
+}
+
+
+/* a copy in r->pool, as text is borrowed until the call is answered */
+
+static int
+ngx_http_goosebit_ddi_param_text(ngx_http_goosebit_ddi_t *ddi, json_t *root,
+    const char *name, ngx_uint_t required, size_t max, ngx_str_t *value,
+    gb_error_t *err)
+{
+    int         rc;
+    char       *text;
+    ngx_str_t   borrowed;
+
+    ngx_str_null(value);
+
+    rc = gb_feedback_text(root, name, required, max, &text, err);
+
+    if (rc != GB_OK || text == NULL) {
+        return rc;
+    }
+
+    borrowed.data = (u_char *) text;
+    borrowed.len = ngx_strlen(text);
+
+    value->len = borrowed.len;
+    value->data = ngx_pstrdup(ddi->request->pool, &borrowed);
+
+    free(text);
+
+    return value->data ? GB_OK : gb_error_nomem(err);
 }
 
 

@@ -29,6 +29,14 @@ ngx_uint_t ngx_http_goosebit_ddi_param_config_data(
 ngx_uint_t ngx_http_goosebit_ddi_param_deployment(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_pg_query_t *q,
     ngx_str_t *body);
+ngx_uint_t ngx_http_goosebit_ddi_param_installed(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_query_t *q, ngx_str_t *body);
+ngx_uint_t ngx_http_goosebit_ddi_param_confirmation(
+    ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_pg_query_t *q,
+    ngx_str_t *body);
+ngx_uint_t ngx_http_goosebit_ddi_param_auto_confirm(
+    ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_pg_query_t *q,
+    ngx_str_t *body);
 ngx_uint_t ngx_http_goosebit_ddi_param_cancel(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_query_t *q, ngx_str_t *body);
 

@@ -72,7 +72,7 @@ ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
 
 
 ngx_int_t
-ngx_http_goosebit_ddi_row_config_data(ngx_http_goosebit_ddi_t *ddi,
+ngx_http_goosebit_ddi_row_message(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
     ngx_http_goosebit_note_t  note;
@@ -101,6 +101,9 @@ ngx_http_goosebit_ddi_row_deployment(ngx_http_goosebit_ddi_t *ddi,
     ngx_memzero(&deployment, sizeof(ngx_http_goosebit_deployment_t));
 
     deployment.action_id = ddi->id;
+    deployment.member = (ddi->ctx->endpoint
+                         == NGX_HTTP_GOOSEBIT_CONFIRMATION_ACTION)
+                        ? "confirmation" : "deployment";
 
     software_id = ngx_http_goosebit_pg_int(result, "software_id", 0);
 
@@ -223,6 +226,36 @@ ngx_http_goosebit_ddi_row_feedback(ngx_http_goosebit_ddi_t *ddi,
     return ngx_http_goosebit_ddi_row_document(ddi,
                                               ngx_http_goosebit_json_id,
                                               &note, 0);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_confirmation(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_http_goosebit_confirmation_t  confirmation;
+
+    ngx_memzero(&confirmation, sizeof(ngx_http_goosebit_confirmation_t));
+
+    confirmation.link = &ddi->link;
+    confirmation.active = ngx_http_goosebit_pg_bool(result, "active");
+    confirmation.action_id = ngx_http_goosebit_pg_int(result, "action_id", 0);
+
+    if (ngx_http_goosebit_pg_text(result, 0, "initiator",
+                                  &confirmation.initiator)
+        == NGX_ERROR
+        || ngx_http_goosebit_pg_text(result, 0, "remark",
+                                     &confirmation.remark)
+           == NGX_ERROR
+        || ngx_http_goosebit_pg_bigint(result, 0, "activated_at",
+                                       &confirmation.activated_at)
+           == NGX_ERROR)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_goosebit_ddi_row_document(
+               ddi, ngx_http_goosebit_json_confirmation, &confirmation, 0);
 }
 
 

@@ -52,13 +52,15 @@ struct ngx_http_goosebit_ddi_s {
 
 ngx_int_t ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
-ngx_int_t ngx_http_goosebit_ddi_row_config_data(ngx_http_goosebit_ddi_t *ddi,
+ngx_int_t ngx_http_goosebit_ddi_row_message(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 ngx_int_t ngx_http_goosebit_ddi_row_deployment(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 ngx_int_t ngx_http_goosebit_ddi_row_cancel(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 ngx_int_t ngx_http_goosebit_ddi_row_feedback(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_ddi_row_confirmation(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 ngx_int_t ngx_http_goosebit_ddi_row_artifacts(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);

@@ -29,8 +29,12 @@ static ngx_str_t  ngx_http_goosebit_metrics_endpoints[] = {
     ngx_string("cancelAction"),
     ngx_string("cancelAction_feedback"),
     ngx_string("installedBase"),
+    ngx_string("installedBase_version"),
     ngx_string("confirmationBase"),
+    ngx_string("confirmationBase_action"),
     ngx_string("confirmationBase_feedback"),
+    ngx_string("activateAutoConfirm"),
+    ngx_string("deactivateAutoConfirm"),
     ngx_string("artifacts"),
     ngx_string("artifact"),
     ngx_string("md5sum")

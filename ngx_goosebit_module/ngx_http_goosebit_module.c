@@ -5,6 +5,7 @@
 #include "ngx_http_goosebit_ddi.h"
 #include "ngx_http_goosebit_metrics.h"
 #include "ngx_http_goosebit_pg.h"
+#include "ngx_http_goosebit_quota.h"
 #include "ngx_http_goosebit_reply.h"
 #include "ngx_http_goosebit_sync.h"
 #include "ngx_http_goosebit_variable.h"
@@ -54,6 +55,13 @@ static ngx_command_t  ngx_http_goosebit_commands[] = {
     { ngx_string("goosebit_database"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_goosebit_database,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goosebit_quota"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_goosebit_quota,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },

@@ -225,7 +225,7 @@ ngx_http_goosebit_pg_send_query(ngx_http_goosebit_pg_conn_t *conn,
     const ngx_http_goosebit_call_t  *call;
 
     static const int  binary[NGX_HTTP_GOOSEBIT_CALL_PARAMS] = {
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
     };
 
     call = q->call;

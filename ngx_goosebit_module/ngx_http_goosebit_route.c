@@ -74,6 +74,32 @@ static ngx_http_goosebit_path_t  ngx_http_goosebit_paths[] = {
       ngx_string("GET, HEAD"), 2,
       { ngx_string("installedBase"), ngx_string("*") } },
 
+    { NGX_HTTP_GOOSEBIT_INSTALLED_VERSION, NGX_HTTP_PUT, ngx_string("PUT"), 1,
+      { ngx_string("installedBase") } },
+
+    { NGX_HTTP_GOOSEBIT_CONFIRMATION_BASE, NGX_HTTP_GOOSEBIT_READING,
+      ngx_string("GET, HEAD"), 1,
+      { ngx_string("confirmationBase") } },
+
+    /* before what takes any word */
+
+    { NGX_HTTP_GOOSEBIT_CONFIRMATION_ON, NGX_HTTP_POST, ngx_string("POST"), 2,
+      { ngx_string("confirmationBase"), ngx_string("activateAutoConfirm") } },
+
+    { NGX_HTTP_GOOSEBIT_CONFIRMATION_OFF, NGX_HTTP_POST, ngx_string("POST"),
+      2,
+      { ngx_string("confirmationBase"),
+        ngx_string("deactivateAutoConfirm") } },
+
+    { NGX_HTTP_GOOSEBIT_CONFIRMATION_ACTION, NGX_HTTP_GOOSEBIT_READING,
+      ngx_string("GET, HEAD"), 2,
+      { ngx_string("confirmationBase"), ngx_string("*") } },
+
+    { NGX_HTTP_GOOSEBIT_CONFIRMATION_FEEDBACK, NGX_HTTP_POST,
+      ngx_string("POST"), 3,
+      { ngx_string("confirmationBase"), ngx_string("*"),
+        ngx_string("feedback") } },
+
     { NGX_HTTP_GOOSEBIT_ARTIFACTS, NGX_HTTP_GOOSEBIT_READING,
       ngx_string("GET, HEAD"), 3,
       { ngx_string("softwaremodules"), ngx_string("*"),

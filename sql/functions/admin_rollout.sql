@@ -34,8 +34,8 @@ RETURNS TABLE (
     version text, state text, stage text, targeted bigint, waiting bigint,
     running bigint, success bigint, failure bigint, rejected bigint,
     canceled bigint, created timestamptz, why text, type text,
-    max_concurrent int, deadline int, allow_downgrade boolean,
-    ended timestamptz
+    confirm boolean, max_concurrent int, deadline int,
+    allow_downgrade boolean, ended timestamptz
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -43,7 +43,8 @@ AS $$
     SELECT r.id, r.name, r.feed, s.name || ':' || s.version, s.id, s.version,
            c.state, NULL::text, c.targeted, c.waiting, c.running, c.success,
            c.failure, c.rejected, c.canceled, r.created_at, r.state_reason,
-           r.type, r.max_concurrent, r.deadline, r.allow_downgrade, r.ended_at
+           r.type, r.confirm, r.max_concurrent, r.deadline, r.allow_downgrade,
+           r.ended_at
     FROM goosebit.rollout r
     JOIN goosebit.software s
       ON s.tenant_id = r.tenant_id AND s.id = r.software_id
@@ -54,7 +55,7 @@ $$;
 COMMENT ON FUNCTION goosebit_admin.rollout_show IS 'all about one rollout';
 
 
--- options: feed, name, max_concurrent, deadline (seconds), type,
+-- options: feed, name, max_concurrent, deadline (seconds), type, confirm,
 -- allow_downgrade, paused; absent ones have their default. Gives the id.
 CREATE FUNCTION goosebit_admin.rollout_create(tenant text, software text,
                                               options jsonb)
@@ -69,13 +70,13 @@ DECLARE
     new goosebit.rollout;
 BEGIN
     INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name, state,
-        type, allow_downgrade, max_concurrent, deadline)
+        type, confirm, allow_downgrade, max_concurrent, deadline)
     VALUES (tid, goosebit.software_find(tid, software),
         COALESCE(o.feed, 'default'), o.name,
         CASE WHEN (options ->> 'paused')::boolean THEN 'paused'
              ELSE 'running' END,
-        COALESCE(o.type, 'forced'), COALESCE(o.allow_downgrade, false),
-        o.max_concurrent, o.deadline)
+        COALESCE(o.type, 'forced'), COALESCE(o.confirm, false),
+        COALESCE(o.allow_downgrade, false), o.max_concurrent, o.deadline)
     RETURNING * INTO new;
 
     PERFORM goosebit.audit_write(tid, 'rollout.create', new.id::text, NULL,

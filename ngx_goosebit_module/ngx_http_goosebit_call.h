@@ -50,9 +50,9 @@ typedef enum {
 
 
 /*
- * How a call travels.  read: at once, one sync each, retried once on another
- * connection.  write and start: gated batches of their own class, in the
- * order of (tenant, device).  solo: alone in its transaction.
+ * How a call travels.  read: at once, one sync a turn, retried once on
+ * another connection.  write and start: gated batches of their own class, in
+ * the order of (tenant, device).  solo: alone in its transaction.
  */
 typedef enum {
     NGX_HTTP_GOOSEBIT_CLASS_READ = 0,

@@ -49,6 +49,11 @@ ALL       := $(if $(wildcard $(MODULE)/config),$(B)/$(SO)) \
 ALL_ASAN  := $(if $(wildcard $(MODULE)/config),$(A)/$(SO)) \
              $(if $(GBCTL),$(A)/gbctl) $(UNIT:t/unit/%.c=$(A)/unit/%)
 
+# V=1 shows whole commands, -s nothing.
+Q         := $(if $(V),,@)
+say        = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf \
+             '  %-6s %s\n' $(1) $(2))
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help check check-unit check-sql check-nginx check-cli check-e2e \
@@ -78,31 +83,37 @@ $(call flags_rule,$(1),$(2) $(3) $(COMMON) $(CFLAGS) $(INC))
 
 $(1)/obj/%.o: %.c $(1)/.flags
 	@mkdir -p $$(@D)
-	$(2) $(COMMON) $(CFLAGS) $(3) $$(if $$(filter gbctl/%,$$<),-Igbctl) \
+	$$(call say,CC,$$@)
+	$(Q)$(2) $(COMMON) $(CFLAGS) $(3) $$(if $$(filter gbctl/%,$$<),-Igbctl) \
 	    $(INC) -MMD -MP -c -o $$@ $$<
 
 $(1)/obj/embed_sql.o: $(1)/gen/embed_sql.c $(1)/.flags
 	@mkdir -p $$(@D)
-	$(2) $(COMMON) $(CFLAGS) $(3) -Igbctl $(INC) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$@)
+	$(Q)$(2) $(COMMON) $(CFLAGS) $(3) -Igbctl $(INC) -MMD -MP -c -o $$@ $$<
 
 $(1)/gen/embed_sql.c: $(EMBED) $(SQL) $(1)/gen/.sql
 	@mkdir -p $$(@D)
-	$(EMBED) $$@ $(SQL)
+	$$(call say,EMBED,$$@)
+	$(Q)$(EMBED) $$@ $(SQL)
 
 $(1)/gen/.sql: FORCE
 	@mkdir -p $$(@D); echo '$(SQL)' | cmp -s - $$@ || echo '$(SQL)' > $$@
 
 $(1)/libgb.a: $(SHARED:%.c=$(1)/obj/%.o)
+	$$(call say,AR,$$@)
 	@rm -f $$@
-	ar rcsD $$@ $$^
+	$(Q)ar rcsD $$@ $$^
 
 $(1)/gbctl: $(GBCTL:%.c=$(1)/obj/%.o) \
     $(if $(EMBED),$(1)/obj/embed_sql.o) $(1)/libgb.a
-	$(2) $(CFLAGS) $(3) -Wl,-z,relro -Wl,-z,now -o $$@ $$^ $(LIBS_CTL)
+	$$(call say,LINK,$$@)
+	$(Q)$(2) $(CFLAGS) $(3) -Wl,-z,relro -Wl,-z,now -o $$@ $$^ $(LIBS_CTL)
 
 $(1)/unit/%: $(1)/obj/t/unit/%.o $(UNITLIB:%.c=$(1)/obj/%.o) $(1)/libgb.a
 	@mkdir -p $$(@D)
-	$(2) $(CFLAGS) $(3) -o $$@ $$^ $(LIBS) -lcmocka -lpthread
+	$$(call say,LINK,$$@)
+	$(Q)$(2) $(CFLAGS) $(3) -o $$@ $$^ $(LIBS) -lcmocka -lpthread
 
 -include $(patsubst %.c,$(1)/obj/%.d,$(SHARED) $(GBCTL) $(UNIT) $(UNITLIB))
 endef
@@ -112,7 +123,8 @@ $(eval $(call variant,$(A),$(CC),-O1 $(SANITIZE)))
 
 $(B)/tools/%: t/tools/%.c $(B)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(CFLAGS) -o $@ $< -lpthread
+	$(call say,CC,$@)
+	$(Q)$(CC) $(COMMON) $(CFLAGS) -o $@ $< -lpthread
 
 
 # The module: nginx's own configure and make, from Debian's nginx-dev. Its
@@ -128,7 +140,8 @@ $(1)/nginx/objs/Makefile: $(MODULE)/config ci/module.map $(1)/nginx/.flags \
 	@rm -rf $(1)/nginx/objs $(1)/nginx/auto $(1)/nginx/configure
 	@cp -RL $(NGINX_SRC)/auto $(NGINX_SRC)/configure $(1)/nginx/
 	@ln -sfn $(NGINX_SRC)/src $(1)/nginx/src
-	cd $(1)/nginx && bash -c '. $(NGINX_SRC)/conf_flags && \
+	$$(call say,CONF,$(1)/nginx)
+	$(Q)cd $(1)/nginx && bash -c '. $(NGINX_SRC)/conf_flags && \
 	    ./configure "$$$${NGX_CONF_FLAGS[@]}" --with-cc="$(CC)" \
 	    --with-cc-opt="$(NGX_CC_OPT) $(2)" \
 	    --with-ld-opt="$(3) -Wl,-z,relro -Wl,-z,now -fPIC \
@@ -141,8 +154,10 @@ $(call flags_rule,$(1)/nginx,$(CC) $(NGX_CC_OPT) $(2) $(3) $(sort $(MODSRC)))
 $(1)/$(SO): $(1)/nginx/objs/Makefile $(MODSRC)
 	@$$(if $$(filter %.h %/Makefile,$$?),find $(1)/nginx/objs/addon \
 	    -name '*.o' -delete)
-	+flock $(1)/nginx/.lock $$(MAKE) -C $(1)/nginx -f objs/Makefile --no-print-directory modules
-	cp $(1)/nginx/objs/$(SO) $$@.new && mv $$@.new $$@
+	$$(call say,MODULE,$$@)
+	$(Q)+flock $(1)/nginx/.lock $$(MAKE) -C $(1)/nginx -f objs/Makefile \
+	    --no-print-directory $(if $(V),,-s) modules
+	$(Q)cp $(1)/nginx/objs/$(SO) $$@.new && mv $$@.new $$@
 endef
 
 $(eval $(call module,$(B),$(HARDEN),))
@@ -161,10 +176,12 @@ FUZZ_CC := $(CLANG) $(COMMON) $(INC) -g -O1 -Wno-unknown-warning-option \
 
 $(F)/obj/%.o: %.c $(F)/.flags
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(FUZZ_CC) -MMD -MP -c -o $@ $<
 
 $(F)/fuzz_%: $(F)/obj/t/fuzz/fuzz_%.o $(SHARED:%.c=$(F)/obj/%.o)
-	$(FUZZ_CC) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(FUZZ_CC) -o $@ $^ $(LIBS)
 
 -include $(patsubst %.c,$(F)/obj/%.d,$(SHARED) $(FUZZ))
 

@@ -35,7 +35,7 @@ static const cli_option_t  device_add_options[] = {
 };
 
 static const cli_option_t  device_assign_options[] = {
-    { "confirm", 0, NULL, "ask for a confirmation", CLI_LATER },
+    { "confirm", 0, NULL, "it waits to be confirmed", 0 },
     DEVICE_FILTER,
     { "type", 0, "TYPE", "forced, soft or downloadonly (forced)", 0 },
     { "window", 0, "WINDOW", "when it may start", CLI_LATER },
@@ -92,8 +92,8 @@ static const cli_verb_t  cmd_device_verbs[] = {
     { "assign", "IDS SOFTWARE", "bring devices to one software",
       device_assign_options, cmd_device_assign, 2, CLI_ANY, CLI_DRY },
 
-    { "autoconfirm", "IDS on|off", "not yet supported", device_ids_options,
-      cmd_device_later, 0, CLI_ANY, CLI_DRY },
+    { "autoconfirm", "IDS on|off", "confirm actions by themselves, or not",
+      device_ids_options, cmd_device_autoconfirm, 2, CLI_ANY, CLI_DRY },
 
     { "block", "IDS", "let devices in no more, and keep them",
       device_ids_options, cmd_device_block, 1, CLI_ANY, CLI_DRY },
@@ -101,14 +101,14 @@ static const cli_verb_t  cmd_device_verbs[] = {
     { "cancel", "IDS", "cancel the open actions", device_cancel_options,
       cmd_device_cancel, 1, CLI_ANY, CLI_DRY },
 
-    { "confirm", "IDS", "not yet supported", device_ids_options,
-      cmd_device_later, 0, CLI_ANY, CLI_DRY },
+    { "confirm", "IDS", "let actions that wait for it begin",
+      device_ids_options, cmd_device_confirm, 1, CLI_ANY, CLI_DRY },
 
     { "delete", "IDS", "forget devices and their history",
       device_ids_options, cmd_device_delete, 1, CLI_ANY, CLI_DRY },
 
-    { "deny", "IDS", "not yet supported", device_ids_options,
-      cmd_device_later, 0, CLI_ANY, CLI_DRY },
+    { "deny", "IDS", "end actions that wait for a confirmation",
+      device_ids_options, cmd_device_deny, 1, CLI_ANY, CLI_DRY },
 
     { "explain", "ID", "why it is, or is not, being updated", NULL,
       cmd_device_explain, 1, 1, 0 },

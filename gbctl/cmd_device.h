@@ -15,9 +15,12 @@
 
 bool cmd_device_add(cli_t *cli);
 bool cmd_device_assign(cli_t *cli);
+bool cmd_device_autoconfirm(cli_t *cli);
 bool cmd_device_block(cli_t *cli);
 bool cmd_device_cancel(cli_t *cli);
+bool cmd_device_confirm(cli_t *cli);
 bool cmd_device_delete(cli_t *cli);
+bool cmd_device_deny(cli_t *cli);
 bool cmd_device_explain(cli_t *cli);
 bool cmd_device_force(cli_t *cli);
 bool cmd_device_history(cli_t *cli);

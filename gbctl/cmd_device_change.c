@@ -52,8 +52,54 @@ cmd_device_assign(cli_t *cli)
 
     return device_change(cli, cli->argc - 1, &words,
                          "SELECT * FROM goosebit_admin.device_assign($1, $2,"
-                         " $3, $4)", 2, cli->argv[cli->argc - 1],
-                         cli_opt(cli, "type"));
+                         " $3, $4, $5)", 3, cli->argv[cli->argc - 1],
+                         cli_opt(cli, "type"),
+                         cli_has(cli, "confirm") ? "t" : "f");
+}
+
+
+bool
+cmd_device_autoconfirm(cli_t *cli)
+{
+    const char  *word;
+
+    static const device_words_t  words = { "switched", "so already", false };
+
+    word = cli->argv[cli->argc - 1];
+
+    if (strcmp(word, "on") != 0 && strcmp(word, "off") != 0) {
+        return cli_usage(cli, "\"%s\" is neither \"on\" nor \"off\"", word);
+    }
+
+    return device_change(cli, cli->argc - 1, &words,
+                         "SELECT * FROM goosebit_admin.device_autoconfirm($1,"
+                         " $2, $3)", 1, strcmp(word, "on") == 0 ? "t" : "f");
+}
+
+
+bool
+cmd_device_confirm(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "confirmed", "without an action that waits", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_confirm($1, $2,"
+                         " true)", 0);
+}
+
+
+bool
+cmd_device_deny(cli_t *cli)
+{
+    static const device_words_t  words = {
+        "denied", "without an action that waits", false
+    };
+
+    return device_change(cli, cli->argc, &words,
+                         "SELECT * FROM goosebit_admin.device_confirm($1, $2,"
+                         " false)", 0);
 }
 
 

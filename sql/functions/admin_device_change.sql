@@ -23,6 +23,7 @@ AS $$
         'name', d.name, 'feed', d.feed, 'mode', d.mode,
         'assigned_software', d.assigned_software_id,
         'assignment', d.assignment, 'type', d.assigned_type,
+        'confirm', d.assigned_confirm,
         'force_update', d.force_update, 'tags', d.tags,
         'poll_time', d.poll_time * interval '1 second',
         'token', CASE WHEN d.token IS NULL THEN 'none' ELSE 'set' END,
@@ -255,7 +256,8 @@ COMMENT ON FUNCTION goosebit_admin.device_set IS
 -- Each assignment is a target of its own, so giving the same software again
 -- tries it again.
 CREATE FUNCTION goosebit_admin.device_assign(tenant text, devices text[],
-                                             software text, type text)
+                                             software text, type text,
+                                             confirm boolean)
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -306,7 +308,8 @@ BEGIN
                    'assignment', d.assignment + 1,
                    'assigned_software_id', s,
                    'assigned_type', COALESCE(device_assign.type, 'forced'),
-                   'assigned_confirm', false, 'assigned_window', NULL))
+                   'assigned_confirm', COALESCE(confirm, false),
+                   'assigned_window', NULL))
         FROM unnest(locked) AS d)) w;
 END
 $$;

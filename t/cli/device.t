@@ -243,8 +243,9 @@ for (['list', '--sort', 'sate'], ['list', '--limit', '-1'], ['list', 'x'],
     ['show'], ['show', 'a', 'b'], ['list', '--filter', 'feed=x'],
     ['add', 'q', '--mode', 'x'], ['add', 'q', '--token', 'a', '--new-token'],
     ['token', 'a'], ['token', 'a', '--new', '--clear'],
-    ['token', 'a', '--set', 'T'], ['confirm', 'a'], ['deny', 'a'],
-    ['autoconfirm', 'a', 'on'], ['import', 'x.csv'], ['export'])
+    ['token', 'a', '--set', 'T'], ['confirm'], ['deny'],
+    ['autoconfirm', 'a'], ['autoconfirm', 'a', 'yes'], ['import', 'x.csv'],
+    ['export'])
 {
     $r = gbctl(@$_);
     is($r->{exit}, 2, "@$_: exit 2");
@@ -254,7 +255,7 @@ for (['list', '--sort', 'sate'], ['list', '--limit', '-1'], ['list', 'x'],
 }
 like(gbctl('list', '--sort', 'sate')->{err}, qr/did you mean "state"/,
     'a near miss');
-like(gbctl('confirm', 'a')->{err}, qr/not yet supported/, 'says so');
+like(gbctl('export')->{err}, qr/not yet supported/, 'says so');
 is(gbctl('list', '-t', 'NOBODY')->{exit}, 1, 'no such tenant: exit 1');
 is(gbctl({ env => { GOOSEBIT_DB_URI =>
     'postgresql:///none?host=/nowhere' } }, 'list')->{exit}, 3,

@@ -302,8 +302,7 @@ for (['set', 'a'], ['set', '--feed', 'x'], ['set', 'a', '--mode', 'x'],
     (map { ['set', 'a', '--poll-time', $_] } '1', '24:00:00', '00:00:00',
         '00:60:00', '-1:00:00', '1:2:3x'),
     ['assign', 'a'], ['assign', 'a', $two, '--type', 'x'],
-    ['assign', 'a', $two, '--confirm'], ['assign', 'a', $two, '--window',
-        'x'], ['pin'], ['pin', '--filter', 'feed=x'], ['cancel', ''])
+    ['assign', 'a', $two, '--window', 'x'], ['pin'], ['pin', '--filter', 'feed=x'], ['cancel', ''])
 {
     my $bad = gbctl(@$_);
     is($bad->{exit}, 2, "@$_: exit 2");

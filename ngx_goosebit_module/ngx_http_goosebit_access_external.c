@@ -131,6 +131,10 @@ ngx_http_goosebit_access_subrequest(ngx_http_goosebit_access_waiter_t *waiter,
 
     /* neither what the device has sent, nor what the service says in detail */
 
+    sr->headers_in.content_length = NULL;
+    sr->headers_in.content_length_n = -1;
+    sr->headers_in.chunked = 0;
+
     sr->request_body = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
     if (sr->request_body == NULL) {
         return NGX_ERROR;

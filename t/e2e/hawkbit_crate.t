@@ -213,6 +213,43 @@ subtest 'soft, and download only' => sub {
 };
 
 
+subtest 'confirmation by the device' => sub {
+    my $file = $releases->swu(undef, '1.3.0');
+    $releases->rollout('1.3.0', '--confirm');
+    attributes('crate-10');
+
+    my $poll = step('crate-10', 'poll');
+    ok($poll->{confirmation}, 'it is asked to confirm');
+    ok(!$poll->{update}, 'before it gets anything');
+    my $got = step('crate-10', 'decline');
+    is($got->{exit}, 0, 'it says no') or diag($got->{error});
+    is(state('crate-10'), 'awaiting_confirmation', 'which is kept waiting');
+    ok(step('crate-10', 'poll')->{confirmation}, 'it is asked again');
+
+    is(step('crate-10', 'confirm')->{action}, $got->{action}, 'says yes');
+    $poll = step('crate-10', 'poll');
+    ok(!$poll->{confirmation}, 'it is asked no more');
+    ok($poll->{update}, 'and gets the update');
+    is(step('crate-10', 'install', tempdir())->{exit}, 0, 'which it installs');
+    is($releases->shown('device', 'crate-10')->{sw_version}, '1.3.0',
+        'to the end');
+};
+
+
+subtest 'a gateway\'s token' => sub {
+    my $sha256 = Digest::SHA::sha256_hex('of-a-gateway');
+    $s->value("select goosebit_admin.tenant_set('DEFAULT',
+        '{\"gateway_token\": \"$sha256\", \"gateway_prefix\": \"gw-\"}')");
+
+    my $poll = step(['gw-1', 'gateway:of-a-gateway'], 'poll');
+    ok($poll->{config}, 'lets a device in') or diag($poll->{error});
+    is(step(['crate-1', 'gateway:wrong'], 'poll')->{error}, 'status 401',
+        'a wrong one does not, where the device has a token');
+    is(step(['crate-1', 'gateway:of-a-gateway'], 'poll')->{error},
+        'status 401', 'nor for devices of others');
+};
+
+
 subtest 'credentials' => sub {
     my $before = $s->value('select count(*) from goosebit.device');
 

@@ -1,3 +1,4 @@
+use Digest::SHA;
 use FindBin;
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Goosebit::Release;
@@ -98,6 +99,40 @@ subtest 'another token' => sub {
         (() = $s->access_log =~ m{real-3 HTTP[^"]*" 200 }g) > $ok + 1 }, 60),
         'the new one is let in');
     $device->stop;
+};
+
+
+subtest 'a gateway\'s token' => sub {
+    my $gateway = Goosebit::Swupdate->new($s, 'gw-1', key => $releases->key,
+        suricatta => 'gatewaytoken = "the-gateways-token";');
+    my $answered = sub {
+        my ($status) = @_;
+        return () = $s->access_log =~ m{gw-1 HTTP[^"]*" $status }g;
+    };
+
+    $gateway->start;
+    ok(wait_for(sub { $answered->(401) > 0 }, 60), 'nobody knows it yet');
+    $gateway->stop;
+
+    my $sha256 = Digest::SHA::sha256_hex('the-gateways-token');
+    $s->value("select goosebit_admin.tenant_set('DEFAULT',
+        '{\"gateway_token\": \"$sha256\", \"gateway_prefix\": \"gw-\"}')");
+    # the firmware goes where the image says: where the other device's is
+    unlink $device->slot . '/firmware';
+    $gateway->start;
+    ok($gateway->rebooted, 'installed') or diag(substr $gateway->log, -3000);
+    is($releases->digest($device->slot . '/firmware'),
+        $releases->firmware_digest($file), 'the bytes of the image');
+    is($releases->shown('device', 'gw-1')->{state}, 'running', 'registered');
+
+    my $other = Goosebit::Swupdate->new($s, 'other-1', key => $releases->key,
+        suricatta => 'gatewaytoken = "the-gateways-token";');
+    $other->start;
+    ok(wait_for(sub { $s->access_log =~ m{other-1 HTTP[^"]*" 401 } }, 60),
+        'an id without its prefix is refused');
+    $other->stop;
+    is($s->value("select count(*) from goosebit.device
+        where controller_id = 'other-1'"), 0, 'and not registered');
 };
 
 

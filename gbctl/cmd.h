@@ -15,6 +15,7 @@ extern const cli_noun_t  cmd_device;
 extern const cli_noun_t  cmd_rollout;
 extern const cli_noun_t  cmd_software;
 extern const cli_noun_t  cmd_status;
+extern const cli_noun_t  cmd_tenant;
 
 
 #endif /* GBCTL_CMD_H */

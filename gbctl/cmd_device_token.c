@@ -1,37 +1,19 @@
 /*
- * gbctl device: one device made beforehand, and tokens.  A token leaves this
- * program only as its SHA-256, but for the new one that is shown once.
+ * gbctl device: one device made beforehand, and tokens.
  */
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-#include <openssl/evp.h>
 
 #include "cmd.h"
 #include "cmd_device.h"
 #include "db.h"
 #include "out.h"
+#include "token.h"
 
 
-#define DEVICE_TOKEN_BYTES  16
-#define DEVICE_TOKEN_MAX    255
-
-
-typedef struct {
-    char  text[DEVICE_TOKEN_MAX + 2];
-    char  digest[2 + 64 + 1];       /* a bytea literal */
-} device_token_t;
-
-
-static bool device_token_new(cli_t *cli, device_token_t *token);
-static bool device_token_stdin(cli_t *cli, device_token_t *token);
-static bool device_token_take(cli_t *cli, const char *text,
-    device_token_t *token);
-static void device_hex(const unsigned char *bytes, size_t n, char *text);
 static bool device_show_once(cli_t *cli, const PGresult *res,
-    const device_token_t *token);
+    const token_t *token);
 
 
 bool
@@ -41,7 +23,7 @@ cmd_device_add(cli_t *cli)
     char            *tags;
     PGresult        *res;
     const char      *text;
-    device_token_t   token;
+    token_t          token;
 
     text = cli_opt(cli, "token");
 
@@ -54,13 +36,13 @@ cmd_device_add(cli_t *cli)
     }
 
     if (cli_has(cli, "new-token")) {
-        ok = device_token_new(cli, &token);
+        ok = token_new(cli, &token);
 
     } else if (text != NULL && strcmp(text, "-") == 0) {
-        ok = device_token_stdin(cli, &token);
+        ok = token_stdin(cli, &token);
 
     } else {
-        ok = text == NULL || device_token_take(cli, text, &token);
+        ok = text == NULL || token_take(cli, text, &token);
     }
 
     if (!ok) {
@@ -103,7 +85,7 @@ cmd_device_token(cli_t *cli)
     bool             ok;
     PGresult        *res;
     const char      *set;
-    device_token_t   token;
+    token_t          token;
 
     set = cli_opt(cli, "set");
     n = (set != NULL) + cli_has(cli, "new") + cli_has(cli, "clear");
@@ -117,8 +99,8 @@ cmd_device_token(cli_t *cli)
                          "token stands in a list of processes");
     }
 
-    ok = cli_has(cli, "new") ? device_token_new(cli, &token)
-         : set != NULL ? device_token_stdin(cli, &token) : true;
+    ok = cli_has(cli, "new") ? token_new(cli, &token)
+         : set != NULL ? token_stdin(cli, &token) : true;
 
     if (!ok) {
         return false;
@@ -149,89 +131,11 @@ cmd_device_token(cli_t *cli)
 }
 
 
-static bool
-device_token_new(cli_t *cli, device_token_t *token)
-{
-    char           text[2 * DEVICE_TOKEN_BYTES + 1];
-    unsigned char  bytes[DEVICE_TOKEN_BYTES];
-
-    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes)) {
-        return cli_fail(cli, CLI_FAILED, "failed", NULL,
-                        "no random bytes for a token");
-    }
-
-    device_hex(bytes, sizeof(bytes), text);
-
-    return device_token_take(cli, text, token);
-}
-
-
-static bool
-device_token_stdin(cli_t *cli, device_token_t *token)
-{
-    char  line[DEVICE_TOKEN_MAX + 3];
-
-    if (fgets(line, sizeof(line), stdin) == NULL) {
-        return cli_fail(cli, CLI_FAILED, "invalid", NULL,
-                        "no token on standard input");
-    }
-
-    line[strcspn(line, "\r\n")] = '\0';
-
-    return device_token_take(cli, line, token);
-}
-
-
-/* what an Authorization header can carry after "TargetToken " */
-
-static bool
-device_token_take(cli_t *cli, const char *text, device_token_t *token)
-{
-    size_t         i, len;
-    unsigned int   n;
-    unsigned char  digest[EVP_MAX_MD_SIZE];
-
-    len = strlen(text);
-
-    for (i = 0; i < len && text[i] > ' ' && text[i] < 127; i++) {
-        /* void */
-    }
-
-    if (len == 0 || len > DEVICE_TOKEN_MAX || i < len) {
-        return cli_fail(cli, CLI_FAILED, "invalid", NULL,
-                        "a token has 1 to %d visible ASCII characters and no "
-                        "blanks", DEVICE_TOKEN_MAX);
-    }
-
-    if (EVP_Digest(text, len, digest, &n, EVP_sha256(), NULL) != 1) {
-        return cli_fail(cli, CLI_FAILED, "failed", NULL,
-                        "SHA-256 is not available");
-    }
-
-    memcpy(token->text, text, len + 1);
-    memcpy(token->digest, "\\x", 2);
-    device_hex(digest, n, token->digest + 2);
-
-    return true;
-}
-
-
-static void
-device_hex(const unsigned char *bytes, size_t n, char *text)
-{
-    size_t  i;
-
-    for (i = 0; i < n; i++) {
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    }
-}
-
-
 /* with -o name only the token, for scripts */
 
 static bool
 device_show_once(cli_t *cli, const PGresult *res,
-    const device_token_t *token)
+    const token_t *token)
 {
     bool       ok;
     PGresult  *made;

@@ -1,0 +1,331 @@
+/*
+ * gbctl tenant: tenants, and what each sets for itself.  What it does not set
+ * is as goosebit.yaml says.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "cmd.h"
+#include "db.h"
+#include "out.h"
+#include "token.h"
+
+
+static bool cmd_tenant_add(cli_t *cli);
+static bool cmd_tenant_list(cli_t *cli);
+static bool cmd_tenant_set(cli_t *cli);
+static bool tenant_settings(cli_t *cli, json_t *settings, token_t *token);
+static bool tenant_poll_time(cli_t *cli, json_t *settings);
+static bool tenant_gateway(cli_t *cli, json_t *settings, token_t *token);
+static bool tenant_set(cli_t *cli, const char *settings, token_t *token);
+static PGresult *tenant_row(cli_t *cli, const char *name);
+static bool tenant_show_once(cli_t *cli, const PGresult *res,
+    const token_t *token);
+
+
+#define tenant_columns                                                        \
+    "name, to_char(make_interval(secs => poll_time), 'HH24:MI:SS')"           \
+    " AS poll_time, auth, gateway_token, gateway_prefix,"                     \
+    " max_updates, devices, created"
+
+
+static const cli_option_t  tenant_set_options[] = {
+
+    { "auth", '\0', "MODE",
+      "off, strict, lax, setup, external or default", 0 },
+
+    { "gateway-prefix", '\0', "P",
+      "ids a gateway may speak for begin so; \"\" for any", 0 },
+
+    { "gateway-token", '\0', "-",
+      "take the gateways' token from standard input", 0 },
+
+    { "max-updates", '\0', "N",
+      "open actions at a time, or default", 0 },
+
+    { "new", '\0', NULL, "make a gateway token, shown this once", 0 },
+
+    { "no-gateway-token", '\0', NULL, "let no gateway in", 0 },
+
+    { "poll-time", '\0', "T", "HH:MM:SS, or default", 0 },
+
+    { NULL, '\0', NULL, NULL, 0 }
+};
+
+static const cli_verb_t  cmd_tenant_verbs[] = {
+
+    { "add", "NAME", "add a tenant", NULL, cmd_tenant_add, 1, 1, CLI_DRY },
+
+    { "list", "", "tenants and what they set for themselves", NULL,
+      cmd_tenant_list, 0, 0, 0 },
+
+    { "set", "NAME", "polling time, authentication, gateway token",
+      tenant_set_options, cmd_tenant_set, 1, 1, CLI_DRY },
+
+    { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
+};
+
+const cli_noun_t  cmd_tenant = {
+    "tenant", "tenants and their settings", cmd_tenant_verbs
+};
+
+static const out_column_t  tenant_table[] = {
+    { "name", NULL, OUT_AUTO, false },
+    { "poll_time", "POLL TIME", OUT_AUTO, false },
+    { "auth", NULL, OUT_AUTO, false },
+    { "gateway_token", "GATEWAY", OUT_AUTO, false },
+    { "gateway_prefix", "PREFIX", OUT_AUTO, false },
+    { "max_updates", "MAX UPDATES", OUT_AUTO, false },
+    { "devices", NULL, OUT_AUTO, false },
+    { "created", NULL, OUT_AUTO, true },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_list_t  tenant_list = { "no tenants", "name", tenant_table };
+
+
+static bool
+cmd_tenant_add(cli_t *cli)
+{
+    bool       ok;
+    PGresult  *res;
+
+    res = db_call(cli, "SELECT name FROM goosebit_admin.tenant_add($1)", 1,
+                  cli->argv[0]);
+    if (res == NULL) {
+        return false;
+    }
+
+    ok = out_show(cli, NULL, res);
+
+    PQclear(res);
+
+    return ok;
+}
+
+
+static bool
+cmd_tenant_list(cli_t *cli)
+{
+    return out_query(cli, &tenant_list, "SELECT " tenant_columns
+                     " FROM goosebit_admin.tenant_list()", 0);
+}
+
+
+static bool
+cmd_tenant_set(cli_t *cli)
+{
+    bool      ok;
+    char     *text;
+    json_t   *settings;
+    token_t   token;
+
+    if (!cli_opt_word(cli, "auth",
+                      "off|strict|lax|setup|external|default"))
+    {
+        return false;
+    }
+
+    token.text[0] = '\0';
+    settings = json_object();
+    text = NULL;
+
+    ok = settings == NULL || tenant_settings(cli, settings, &token);
+
+    if (ok && settings != NULL && json_object_size(settings) == 0) {
+        ok = cli_usage(cli, "nothing to set");
+    }
+
+    if (ok) {
+        text = settings ? json_dumps(settings, JSON_COMPACT) : NULL;
+
+        ok = text != NULL ? tenant_set(cli, text, &token)
+             : cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+    }
+
+    free(text);
+    json_decref(settings);
+
+    return ok;
+}
+
+
+/* a key that is null goes back to what is configured */
+
+static bool
+tenant_settings(cli_t *cli, json_t *settings, token_t *token)
+{
+    long         n;
+    const char  *text;
+
+    text = cli_opt(cli, "auth");
+
+    if (text != NULL) {
+        (void) json_object_set_new(settings, "auth",
+                                   strcmp(text, "default") == 0
+                                   ? json_null() : json_string(text));
+    }
+
+    text = cli_opt(cli, "max-updates");
+
+    if (text != NULL && strcmp(text, "default") == 0) {
+        (void) json_object_set_new(settings, "max_updates", json_null());
+
+    } else if (text != NULL) {
+        n = 0;
+
+        if (!cli_opt_int(cli, "max-updates", 0, 2147483647, &n)) {
+            return false;
+        }
+
+        (void) json_object_set_new(settings, "max_updates", json_integer(n));
+    }
+
+    text = cli_opt(cli, "gateway-prefix");
+
+    if (text != NULL) {
+        (void) json_object_set_new(settings, "gateway_prefix",
+                                   text[0] == '\0' ? json_null()
+                                                   : json_string(text));
+    }
+
+    return tenant_poll_time(cli, settings)
+           && tenant_gateway(cli, settings, token);
+}
+
+
+static bool
+tenant_poll_time(cli_t *cli, json_t *settings)
+{
+    int          seconds;
+    const char  *text;
+
+    text = cli_opt(cli, "poll-time");
+
+    if (text == NULL) {
+        return true;
+    }
+
+    if (strcmp(text, "default") == 0) {
+        (void) json_object_set_new(settings, "poll_time", json_null());
+        return true;
+    }
+
+    if (gb_config_time(text, &seconds) != GB_OK) {
+        return cli_usage(cli, "option \"--poll-time\": \"%s\" is not HH:MM:SS "
+                         "from 00:00:01 to 23:59:59, nor default", text);
+    }
+
+    (void) json_object_set_new(settings, "poll_time", json_integer(seconds));
+
+    return true;
+}
+
+
+static bool
+tenant_gateway(cli_t *cli, json_t *settings, token_t *token)
+{
+    int          n;
+    const char  *set;
+
+    set = cli_opt(cli, "gateway-token");
+    n = (set != NULL) + cli_has(cli, "new")
+        + cli_has(cli, "no-gateway-token");
+
+    if (n == 0) {
+        return true;
+    }
+
+    if (n > 1) {
+        return cli_usage(cli, "give one of --gateway-token -, --new and "
+                         "--no-gateway-token");
+    }
+
+    if (cli_has(cli, "no-gateway-token")) {
+        (void) json_object_set_new(settings, "gateway_token", json_null());
+        return true;
+    }
+
+    if (set != NULL && strcmp(set, "-") != 0) {
+        return cli_usage(cli, "option \"--gateway-token\" takes only -, so "
+                         "that no token stands in a list of processes");
+    }
+
+    if (!(set != NULL ? token_stdin(cli, token) : token_new(cli, token))) {
+        return false;
+    }
+
+    (void) json_object_set_new(settings, "gateway_token",
+                               json_string(token->digest + 2));
+
+    return true;
+}
+
+
+static bool
+tenant_set(cli_t *cli, const char *settings, token_t *token)
+{
+    bool       ok;
+    PGresult  *set, *row;
+
+    set = db_call(cli, "SELECT name FROM goosebit_admin.tenant_set($1, $2)",
+                  2, cli->argv[0], settings);
+    if (set == NULL) {
+        return false;
+    }
+
+    row = tenant_row(cli, db_value(set, 0, "name"));
+
+    PQclear(set);
+
+    if (row == NULL) {
+        return false;
+    }
+
+    ok = cli_has(cli, "new") && !cli->dry_run
+         ? tenant_show_once(cli, row, token)
+         : out_show(cli, &tenant_list, row);
+
+    PQclear(row);
+
+    return ok;
+}
+
+
+static PGresult *
+tenant_row(cli_t *cli, const char *name)
+{
+    return db_call(cli, "SELECT " tenant_columns
+                   " FROM goosebit_admin.tenant_list() WHERE name = $1", 1,
+                   name);
+}
+
+
+/* with -o name only the token, for scripts */
+
+static bool
+tenant_show_once(cli_t *cli, const PGresult *res, const token_t *token)
+{
+    bool       ok;
+    PGresult  *made;
+
+    static const out_list_t  spec = { NULL, "token", NULL };
+
+    made = out_make("name gateway_prefix token");
+
+    ok = made != NULL
+         && out_make_row(made, db_value(res, 0, "name"),
+                         db_value(res, 0, "gateway_prefix"), token->text)
+         && out_show(cli, &spec, made);
+
+    PQclear(made);
+
+    if (ok) {
+        cli_note(cli, "the token is shown this once and kept as a digest");
+    }
+
+    return ok;
+}

@@ -181,7 +181,9 @@ ngx_http_goosebit_access_zone_key(ngx_http_request_t *r,
             tenant = p;
         }
 
-        p = ngx_cpymem(p, parts[i]->data, parts[i]->len);
+        if (parts[i]->len) {
+            p = ngx_cpymem(p, parts[i]->data, parts[i]->len);
+        }
     }
 
     /* it is matched so, and later written as stored */

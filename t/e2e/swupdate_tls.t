@@ -100,8 +100,27 @@ subtest 'its own certificate' => sub {
     ok($releases->reaches('tls-1', 'finished'), 'reported');
     is($releases->shown('rollout', $rollout)->{success}, 1, 'counted');
     $device->stop;
-    unlike($s->access_log, qr{tls-1/.*" 401 .*\n.*" 200 .*\n.*" 401 }s,
-        'never refused in between');
+};
+
+
+# The installation goes well, the start after it does not.
+subtest 'a start that reports failure' => sub {
+    my $device = device('tls-2', 'tls-2');
+    $releases->swu($device, '1.2.0');
+    my $rollout = $releases->rollout('1.2.0');
+
+    $device->start;
+    ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
+    is($releases->shown('device', 'tls-2')->{state}, 'running', 'running');
+    $device->start(3);
+    ok($releases->reaches('tls-2', 'error'), 'reported')
+        or diag(substr $device->log, -3000);
+    is($releases->shown('device', 'tls-2')->{sw_version}, '1.0.0',
+        'the old version');
+    is($releases->shown('rollout', $rollout)->{failure}, 1, 'counted once');
+    like($s->gbctl(qw(device explain tls-2))->{out}, qr/held_after_error/,
+        'held');
+    $device->stop;
 };
 
 

@@ -25,7 +25,8 @@ sub slot { "$_[0]{dir}/slot" }
 sub log { -e "$_[0]{dir}/swupdate.log" ? slurp("$_[0]{dir}/swupdate.log") : '' }
 
 
-# Starts it; CONFIRM 2 or 3 reports success or failure of the last install.
+# Starts it, when no other test's device runs; CONFIRM 2 or 3 reports success
+# or failure of the last install.
 sub start {
     my ($self, $confirm) = @_;
     my $dir = $self->{dir};
@@ -37,12 +38,15 @@ sub start {
         ($self->{token} ? "TOKEN=$self->{token}" : ()),
         ($self->{suricatta} ? "SURICATTA='$self->{suricatta}'" : ()), '');
 
+    unlink "$dir/swupdate.pid";
     $self->{pid} = fork // die "fork: $!\n";
     if ($self->{pid} == 0) {
         open STDOUT, '>', '/dev/null';
         exec 'ci/lib/swupdate-device', $dir, 'start', $confirm // 0;
         die "ci/lib/swupdate-device: $!\n";
     }
+    wait_for { -s "$dir/swupdate.pid" } 600
+        or die "swupdate did not get its turn\n";
 }
 
 

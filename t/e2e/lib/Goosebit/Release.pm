@@ -76,7 +76,9 @@ sub shown {
 sub reaches {
     my ($self, $device, $state, $seconds) = @_;
     return wait_for {
-        ($self->shown('device', $device)->{state} // '') eq $state
+        my $now = $self->shown('device', $device)->{state} // '';
+        sleep 0.1 if $now ne $state;
+        $now eq $state;
     } $seconds // 60;
 }
 

@@ -4,48 +4,60 @@
 -- A version is [vV]?N(.N){0,3}(-PRE)?(+BUILD)?; everything else is text.
 
 
+-- A number that sorts by bytes: its count of digits, then the digits.
+CREATE FUNCTION goosebit.version_number(digits text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.lpad(pg_catalog.length(
+               pg_catalog.ltrim(COALESCE($1, ''), '0'))::text, 6, '0')
+        || pg_catalog.ltrim(COALESCE($1, ''), '0')
+$$;
+COMMENT ON FUNCTION goosebit.version_number IS
+    'decimal digits as a text that sorts by bytes';
+
+
 -- A key whose bytes sort as versions do. Text: "0" and the text. A version:
 -- "1", the four numbers, then "~" for a release or "-" and the pre-release
--- identifiers. A number is its count of digits, then the digits; "!" ends an
--- identifier and sorts below every character one may hold, so that a shorter
--- list comes first.
+-- identifiers. "!" ends an identifier and sorts below every character one may
+-- hold, so that a shorter list comes first.
 CREATE FUNCTION goosebit.version_key(version text)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
-    parts  text[];
-    part   text;
-    digits text;
-    key    text := '1';
-    i      int;
+    parts text[];
+    part  text;
+    pre   text;
+    key   text;
 BEGIN
-    parts := pg_catalog.regexp_match(version COLLATE "C",
-        '^[vV]?([0-9]+)(?:[.]([0-9]+))?(?:[.]([0-9]+))?(?:[.]([0-9]+))?'
-        || '(?:-([0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*))?'
-        || '(?:[+][0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?$');
-
-    IF parts IS NULL THEN
+    -- No capturing groups: with them the match takes a hundred times as long.
+    IF version COLLATE "C" !~ ('^[vV]?[0-9]+(?:[.][0-9]+){0,3}'
+        || '(?:-[0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?'
+        || '(?:[+][0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?$')
+    THEN
         RETURN '0' || version;
     END IF;
 
-    FOR i IN 1 .. 4 LOOP
-        digits := pg_catalog.ltrim(COALESCE(parts[i], ''), '0');
-        key := key || pg_catalog.lpad(pg_catalog.length(digits)::text, 6, '0')
-                   || digits;
-    END LOOP;
+    key := pg_catalog.ltrim(pg_catalog.split_part(version, '+', 1), 'vV');
+    parts := pg_catalog.string_to_array(pg_catalog.split_part(key, '-', 1),
+                                        '.');
+    pre := pg_catalog.substr(key,
+                             NULLIF(pg_catalog.strpos(key, '-'), 0) + 1);
 
-    IF parts[5] IS NULL THEN
+    key := '1' || goosebit.version_number(parts[1])
+        || goosebit.version_number(parts[2])
+        || goosebit.version_number(parts[3])
+        || goosebit.version_number(parts[4]);
+
+    IF pre IS NULL THEN
         RETURN key || '~';
     END IF;
 
     key := key || '-';
-    FOREACH part IN ARRAY pg_catalog.string_to_array(parts[5], '.') LOOP
+    FOREACH part IN ARRAY pg_catalog.string_to_array(pre, '.') LOOP
         IF part COLLATE "C" ~ '^[0-9]+$' THEN
-            digits := pg_catalog.ltrim(part, '0');
-            key := key || '1'
-                   || pg_catalog.lpad(pg_catalog.length(digits)::text, 6, '0')
-                   || digits || '!';
+            key := key || '1' || goosebit.version_number(part) || '!';
         ELSE
             key := key || '2' || part || '!';
         END IF;

@@ -81,12 +81,15 @@ COMMENT ON FUNCTION goosebit.action_start IS
 
 
 -- Ends an action, or corrects the end the server gave it. new_state is final;
--- final is the device's own word, NULL when the server ends it. Every final
+-- final is the device's own word, NULL when the server ends it; with it comes
+-- the progress it told, and how many statuses are kept. Every final
 -- state but superseded clears force. While another action is open, the
 -- device's state and force belong to that one.
 CREATE FUNCTION goosebit.action_end(tenant_id int, device_id bigint,
                                     action_id int, new_state text,
-                                    final text DEFAULT NULL)
+                                    final text DEFAULT NULL,
+                                    progress int DEFAULT NULL,
+                                    statuses int DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -97,9 +100,13 @@ BEGIN
     UPDATE goosebit.action a
     SET state = new_state,
         final = COALESCE(action_end.final, a.final),
-        progress = CASE new_state WHEN 'finished' THEN 100
-                                  ELSE a.progress END,
-        ended_at = COALESCE(a.ended_at, pg_catalog.now())
+        progress = CASE WHEN new_state = 'finished' THEN 100
+                        WHEN a.ended_at IS NOT NULL THEN a.progress
+                        ELSE COALESCE(action_end.progress, a.progress) END,
+        ended_at = COALESCE(a.ended_at, pg_catalog.now()),
+        statuses = COALESCE(action_end.statuses, a.statuses),
+        heard_at = CASE WHEN action_end.final IS NULL THEN a.heard_at
+                        ELSE pg_catalog.now() END
     WHERE a.tenant_id = action_end.tenant_id
       AND a.device_id = action_end.device_id
       AND a.id = action_end.action_id

@@ -46,21 +46,17 @@ COMMENT ON FUNCTION goosebit.feedback_progress IS
     'progress said in words by the details, or NULL';
 
 
--- Writes a status down. Of more than max_statuses (NULL: 1000) the oldest that
--- is not final goes; the new one always stays. A first "proceeding" starts
--- the shown log anew.
+-- Writes a status down and gives its id. Of more than most the oldest that is
+-- not final goes; the new one always stays.
 CREATE FUNCTION goosebit.feedback_log(a goosebit.action, resource text,
                                       execution text, finished text,
                                       progress int, code int, details text[],
-                                      max_statuses int)
-RETURNS void
+                                      most int)
+RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    most      int := COALESCE(max_statuses, 1000);
     status_id bigint := pg_catalog.nextval('goosebit.action_status_seq');
-    first     boolean := resource = 'deployment' AND execution = 'proceeding'
-                         AND a.proceeding_at IS NULL;
 BEGIN
     IF a.statuses >= most THEN
         DELETE FROM goosebit.action_status s
@@ -80,30 +76,68 @@ BEGIN
     VALUES (a.tenant_id, a.device_id, status_id, a.id, resource, execution,
         finished, progress, code, COALESCE(details, '{}'));
 
+    RETURN status_id;
+END
+$$;
+COMMENT ON FUNCTION goosebit.feedback_log IS 'stores one status';
+
+
+-- Takes a status that ends nothing and gives the action's state after it:
+-- progress, running, and a first "proceeding" starts the shown log anew. An
+-- action whose device refuses to cancel goes on where it was.
+CREATE FUNCTION goosebit.feedback_heard(a goosebit.action, resource text,
+                                        execution text, finished text,
+                                        progress int, code int,
+                                        details text[], most int,
+                                        refused boolean)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    status_id bigint := goosebit.feedback_log(a, resource, execution,
+                            finished, progress, code, details, most);
+    deployed  boolean := resource = 'deployment';
+    first     boolean := deployed AND execution = 'proceeding'
+                         AND a.proceeding_at IS NULL;
+    starts    boolean := deployed AND a.state = 'open';
+    stays     boolean := COALESCE(refused, false)
+                         AND a.state = 'cancelling';
+    new_state text := CASE
+        WHEN starts THEN 'running'
+        WHEN NOT stays THEN a.state
+        -- Nobody has confirmed it by refusing to cancel.
+        WHEN a.confirm AND a.confirmed_at IS NULL
+        THEN 'awaiting_confirmation'
+        ELSE 'running' END;
+BEGIN
     UPDATE goosebit.action x
-    SET statuses = LEAST(most, x.statuses + 1),
+    SET state = new_state,
+        statuses = LEAST(most, a.statuses + 1),
         heard_at = pg_catalog.now(),
-        fetched_at = CASE WHEN resource = 'confirmation' THEN x.fetched_at
-                          ELSE COALESCE(x.fetched_at, pg_catalog.now()) END,
+        fetched_at = CASE WHEN resource = 'confirmation' THEN a.fetched_at
+                          ELSE COALESCE(a.fetched_at, pg_catalog.now()) END,
         proceeding_at = CASE WHEN first THEN pg_catalog.now()
-                             ELSE x.proceeding_at END,
-        state = CASE WHEN x.state = 'open' AND resource = 'deployment'
-                     THEN 'running' ELSE x.state END,
+                             ELSE a.proceeding_at END,
+        cancel_refused = a.cancel_refused OR stays,
         progress = CASE
-            WHEN x.ended_at IS NOT NULL THEN x.progress
-            ELSE COALESCE(feedback_log.progress,
-                          CASE WHEN first THEN 0 ELSE x.progress END) END
+            WHEN a.ended_at IS NOT NULL THEN a.progress
+            ELSE COALESCE(feedback_heard.progress,
+                          CASE WHEN first THEN 0 ELSE a.progress END) END
     WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
       AND x.id = a.id;
 
-    IF first THEN
-        UPDATE goosebit.device d SET log_from = status_id
+    IF first OR starts THEN
+        UPDATE goosebit.device d
+        SET log_from = CASE WHEN first THEN status_id ELSE d.log_from END,
+            state = CASE WHEN starts THEN 'running' ELSE d.state END
         WHERE d.tenant_id = a.tenant_id AND d.id = a.device_id;
     END IF;
+
+    RETURN new_state;
 END
 $$;
-COMMENT ON FUNCTION goosebit.feedback_log IS
-    'stores one status, moves progress, clears the shown log';
+COMMENT ON FUNCTION goosebit.feedback_heard IS
+    'takes a status that is not final; gives the action''s state';
 
 
 -- Takes one status. 200 once it counts, and for the same final status again;
@@ -126,6 +160,7 @@ DECLARE
     a       goosebit.action;
     outcome text;
     refused boolean := false;
+    most    int := COALESCE(max_statuses, 1000);
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
     m.status := c.status;
@@ -196,28 +231,20 @@ BEGIN
     progress := CASE WHEN progress IS NULL
                      THEN goosebit.feedback_progress(details)
                      ELSE LEAST(100, GREATEST(0, progress)) END;
-    PERFORM goosebit.feedback_log(a, resource, execution, finished, progress,
-                                  code, details, max_statuses);
-
-    IF outcome IS NOT NULL THEN
-        m.reason := CASE
-            WHEN outcome = 'canceled' AND a.cancel_cause IS NOT NULL
-            THEN goosebit.cancel_state(a.cancel_cause) ELSE outcome END;
-        PERFORM goosebit.action_end(a.tenant_id, a.device_id, a.id, m.reason,
-                                    outcome);
-    ELSIF a.state = 'cancelling' AND refused THEN
-        -- Nobody has confirmed it by refusing to cancel.
-        m.reason := CASE WHEN a.confirm AND a.confirmed_at IS NULL
-                         THEN 'awaiting_confirmation' ELSE 'running' END;
-        UPDATE goosebit.action x
-        SET state = m.reason, cancel_refused = true
-        WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
-          AND x.id = a.id;
-    ELSIF a.state = 'open' AND resource = 'deployment' THEN
-        UPDATE goosebit.device d SET state = 'running'
-        WHERE d.tenant_id = a.tenant_id AND d.id = a.device_id;
-        m.reason := 'running';
+    IF outcome IS NULL THEN
+        m.reason := goosebit.feedback_heard(a, resource, execution, finished,
+                        progress, code, details, most, refused);
+        RETURN m;
     END IF;
+
+    PERFORM goosebit.feedback_log(a, resource, execution, finished, progress,
+                                  code, details, most);
+    m.reason := CASE
+        WHEN outcome = 'canceled' AND a.cancel_cause IS NOT NULL
+        THEN goosebit.cancel_state(a.cancel_cause) ELSE outcome END;
+    PERFORM goosebit.action_end(a.tenant_id, a.device_id, a.id, m.reason,
+                                outcome, progress,
+                                LEAST(most, a.statuses + 1));
 
     RETURN m;
 END

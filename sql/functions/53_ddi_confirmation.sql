@@ -159,8 +159,8 @@ BEGIN
     m.reason := a.state;
 
     IF a.state = 'awaiting_confirmation' THEN
-        PERFORM goosebit.feedback_log(a, 'confirmation', confirmation, 'none',
-                                      NULL, code, details, max_statuses);
+        PERFORM goosebit.feedback_heard(a, 'confirmation', confirmation,
+            'none', NULL, code, details, COALESCE(max_statuses, 1000), false);
         IF confirmation = 'confirmed' THEN
             PERFORM goosebit.action_confirm(a.tenant_id, a.device_id,
                                             'device');

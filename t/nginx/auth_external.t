@@ -163,10 +163,13 @@ subtest 'slow' => sub {
 
 subtest 'many' => sub {
     my @h = map { my $h = $s->http; $h->send_request('GET', "$v1/many-$_",
-        headers => token("slow-1-$_")); $h } 1 .. 300;
+        headers => token("slow-1.5-$_")); $h } 1 .. 300;
     my %n;
     $n{$_->response('GET')->{status}}++ for @h;
-    is_deeply(\%n, { 200 => 256, 503 => 44 }, 'no more than 256 calls');
+    is(($n{200} // 0) + ($n{503} // 0), 300, 'all are answered');
+    ok($n{503} >= 44, 'not all by the service');
+    like($s->error_log, qr/256 calls to external_url .* no more are made/,
+        'no more than 256 calls at a time');
     is(poll('after', 'yes')->{status}, 200, 'and then again');
 };
 

@@ -4,6 +4,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Goosebit::AuthServer;
 use Goosebit::Certs;
+use Goosebit::Conf;
 use Goosebit::Test;
 
 use IO::Socket::INET;
@@ -144,9 +145,7 @@ subtest 'wrong URLs' => sub {
         my ($url, $why) = @$_;
         my $file = $s->dir . '/goosebit.yaml';
         spew($file, slurp($file) =~ s/external_url: .*/external_url: $url/r);
-        my $dir = tempdir();
-        my $r = run(['nginx', '-t', '-p', $s->dir . '/', '-e', "$dir/log",
-            '-c', $s->dir . '/nginx.conf']);
+        my $r = Goosebit::Conf::check($s, $s->dir . '/nginx.conf');
         ok($r->{exit} != 0, $url =~ s/Passw0rd/.../r);
         like($r->{err}, $why, 'and why');
         unlike($r->{err}, qr/Passw0rd/, 'no password told');

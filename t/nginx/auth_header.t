@@ -2,6 +2,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
+use Goosebit::Conf;
 use Goosebit::Test;
 
 my $s = stack(fsync => 'off',
@@ -107,8 +108,7 @@ for (['goosebit_trusted_header "";', qr/name of a header/],
     $conf =~ s/location \/cn\/ \{/$& $directive/;
     my $dir = tempdir();
     spew("$dir/bad.conf", $conf);
-    my $r = run(['nginx', '-t', '-p', $s->dir . '/', '-e', "$dir/bad.log",
-        '-c', "$dir/bad.conf"]);
+    my $r = Goosebit::Conf::check($s, "$dir/bad.conf");
     ok($r->{exit} != 0, $directive);
     like($r->{err}, $why, 'and why');
 }

@@ -264,11 +264,18 @@ subtest 'the directive' => sub {
         '' => 'invalid number of arguments',
     );
 
+    my @env;
+    if ($ENV{GB_ASAN}) {
+        my @libs = map { `gcc -print-file-name=$_` =~ s/\n//r } 'libasan.so',
+            'libubsan.so';
+        @env = ('env', "LD_PRELOAD=@libs", 'ASAN_OPTIONS=detect_leaks=0');
+    }
+
     for my $args (sort keys %wrong) {
         my $conf = slurp($s->dir . '/nginx.conf')
             =~ s/goosebit_quota [^;]*;/goosebit_quota $args;/r;
         spew($s->dir . '/other.conf', $conf);
-        my $r = run(['nginx', '-t', '-p', $s->dir, '-c',
+        my $r = run([@env, 'nginx', '-t', '-p', $s->dir, '-c',
             $s->dir . '/other.conf']);
         unlink $s->dir . '/other.conf';
         ok($r->{exit} != 0, "goosebit_quota $args");

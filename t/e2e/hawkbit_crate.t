@@ -237,9 +237,9 @@ subtest 'confirmation by the device' => sub {
 
 
 subtest 'a gateway\'s token' => sub {
-    my $sha256 = Digest::SHA::sha256_hex('of-a-gateway');
-    $s->value("select goosebit_admin.tenant_set('DEFAULT',
-        '{\"gateway_token\": \"$sha256\", \"gateway_prefix\": \"gw-\"}')");
+    my $r = $s->gbctl({ stdin => "of-a-gateway\n" }, qw(tenant set DEFAULT
+        --gateway-token - --gateway-prefix gw-));
+    is($r->{exit}, 0, 'tenant set') or diag($r->{err});
 
     my $poll = step(['gw-1', 'gateway:of-a-gateway'], 'poll');
     ok($poll->{config}, 'lets a device in') or diag($poll->{error});

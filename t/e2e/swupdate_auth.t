@@ -1,4 +1,3 @@
-use Digest::SHA;
 use FindBin;
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Goosebit::Release;
@@ -114,9 +113,9 @@ subtest 'a gateway\'s token' => sub {
     ok(wait_for(sub { $answered->(401) > 0 }, 60), 'nobody knows it yet');
     $gateway->stop;
 
-    my $sha256 = Digest::SHA::sha256_hex('the-gateways-token');
-    $s->value("select goosebit_admin.tenant_set('DEFAULT',
-        '{\"gateway_token\": \"$sha256\", \"gateway_prefix\": \"gw-\"}')");
+    $r = $s->gbctl({ stdin => "the-gateways-token\n" }, qw(tenant set DEFAULT
+        --gateway-token - --gateway-prefix gw-));
+    is($r->{exit}, 0, 'tenant set') or diag($r->{err});
     # the firmware goes where the image says: where the other device's is
     unlink $device->slot . '/firmware';
     $gateway->start;

@@ -72,8 +72,9 @@ BEGIN
         'Action %s to %s is at %s%%, last heard of %s ago.', a.id, a.version,
         a.progress, goosebit.age(a.heard_at, at))
     WHEN 'awaiting_confirmation' THEN pg_catalog.format(
-        'Action %s to %s waits for a confirmation for %s.', a.id,
-        a.version, goosebit.age(a.created_at, at))
+        'Action %s to %s waits for a confirmation for %s%s.', a.id,
+        a.version, goosebit.age(a.created_at, at),
+        CASE WHEN a.statuses > 0 THEN '; the device has said no' END)
     WHEN 'cancelling' THEN pg_catalog.format(
         'The device is asked to cancel action %s to %s and has not answered.',
         a.id, a.version)
@@ -132,7 +133,8 @@ BEGIN
          WHERE x.rail ->> 'rail' = 'concurrency'))
     ELSE d.reason END,
     CASE d.reason
-    WHEN 'awaiting_confirmation' THEN 'a confirmation'
+    WHEN 'awaiting_confirmation' THEN 'a confirmation, by the device or '
+        '"gbctl device confirm"'
     WHEN 'cancelling' THEN 'its answer, or "gbctl device cancel --now"'
     WHEN 'running' THEN pg_catalog.format(
         'its next report; silent for %s it times out',

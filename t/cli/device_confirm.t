@@ -69,6 +69,15 @@ is(links('c'), 'confirmationBase', 'nothing is half done');
 
 # deny
 
+unlike(gbctl('explain', 'c')->{out}, qr/said no/, 'nobody has said no yet');
+is($s->post($d{c}->path('confirmationBase', $d{c}->poll->{json}{_links}
+    {confirmationBase}{href} =~ m{/(\d+)\?} ? $1 : 0, 'feedback'), json => {
+    confirmation => 'denied', details => ['busy'] })->{status}, 200,
+    'the device says no');
+like(gbctl('explain', 'c')->{out}, qr/the device has\s+said no/,
+    'explain tells');
+like(gbctl('log', 'c')->{out}, qr/denied.*busy/, 'so does the log');
+is(links('c'), 'confirmationBase', 'it waits all the same');
 $r = gbctl('deny', 'c');
 is($r->{exit}, 0, 'deny');
 like($r->{out}, qr/awaiting_confirmation -> rejected/, 'what was done');

@@ -12,14 +12,18 @@ SELECT t.set('token', format('token = %L', t.d('secret')));
 SELECT t.set('blocked', format('token = %L, blocked = true', t.d('secret')));
 
 -- right: the stored token; wrong: another; gate, badgate: the gateway's;
--- proven: NGINX vouches; none: nothing sent.
+-- proven, refused: NGINX vouches, or knows better; yes, yesright: an outside
+-- service said yes to another token, to the stored one; none: nothing sent.
 CREATE FUNCTION t.try(cid text, cred text, auth text)
 RETURNS goosebit_ddi.poll_row LANGUAGE sql AS $$
     SELECT goosebit_ddi.poll('acme', cid,
         CASE cred WHEN 'none' THEN NULL WHEN 'proven' THEN 'proven'
              WHEN 'gate' THEN 'gateway' WHEN 'badgate' THEN 'gateway'
+             WHEN 'refused' THEN 'refused' WHEN 'yes' THEN 'external'
+             WHEN 'yesright' THEN 'external'
              ELSE 'target' END,
         CASE cred WHEN 'right' THEN t.d('secret') WHEN 'wrong' THEN t.d('x')
+             WHEN 'yesright' THEN t.d('secret') WHEN 'yes' THEN t.d('x')
              WHEN 'gate' THEN t.d('gate') WHEN 'badgate' THEN t.d('y') END,
         auth, 60, 1000)
 $$;
@@ -48,6 +52,15 @@ INSERT INTO t.rule VALUES
     ('external', 'right',   401, 401, 401),
     ('external', 'gate',    200, 200, 200),
     ('external', 'proven',  200, 200, 200),
+    ('external', 'yes',     200, 200, 200),
+    ('off',      'refused', 401, 401, 401),
+    ('lax',      'refused', 401, 401, 401),
+    ('setup',    'refused', 401, 401, 401),
+    ('strict',   'refused', 401, 401, 401),
+    ('external', 'refused', 401, 401, 401),
+    ('strict',   'yes',     401, 401, 401),
+    ('strict',   'yesright', 200, 401, 401),
+    ('lax',      'yes',     401, 200, 200),
     (NULL,       'none',    401, 401, 401),
     ('nonsense', 'right',   401, 401, 401);
 SELECT is((t.try('token', cred, auth)).status, token,
@@ -65,6 +78,16 @@ SELECT results_eq($$SELECT DISTINCT t.try(cid, cred, 'strict')::text
          unnest('{none,wrong,badgate}'::text[]) cred$$,
     $$SELECT '(401,unauthorized,,,,,,,,,,)'$$,
     'a refusal says nothing of whom it refused');
+-- In mode external every token is to be asked about outside, whosever it is.
+SELECT results_eq($$SELECT DISTINCT (t.try(cid, cred, 'external')).reason
+    FROM unnest('{token,known,stranger,blocked}'::text[]) cid,
+         unnest('{right,wrong}'::text[]) cred$$,
+    $$SELECT 'external'$$, 'external: told to ask outside');
+SELECT results_eq($$SELECT DISTINCT (t.try(cid, cred, mode)).reason
+    FROM unnest('{token,blocked}'::text[]) cid,
+         unnest('{wrong,none,badgate,refused}'::text[]) cred,
+         unnest('{strict,lax,setup}'::text[]) mode$$,
+    $$SELECT 'unauthorized'$$, 'and in no other');
 SELECT is((SELECT count(*) FROM goosebit.device WHERE tenant_id = t.tid()),
     3::bigint, 'and a poll creates nothing');
 SELECT is((goosebit_ddi.register('acme', 'stranger', 'target', t.d('x'),

@@ -55,17 +55,19 @@ paths('encoded', '', '', "/%44EFAULT/controller/v1/dev" => 200,
     . substr($dev, 1) => 200, "$v1/dev/" => 200, "$v1/dev?" => 200,
     "$v1/dev?%" => 200, "$v1/dev?%00%ff" => 200, "$v1/dev#x" => 200);
 
-# With deploymentBase, so that no id that is one becomes a device.
-paths('controller ids', "$v1/", "/deploymentBase/$dev", map { ($_ => 404) }
+# A poll of what could be an id would make it a device.
+paths('no controller ids', "$v1/", '', map { ($_ => 404) }
     '%00', 'dev%00', '%00dev', 'dev%0a', 'dev%0d%0aX-Evil:%201', '%01', '%1f',
     '%7f', '%c2%80', '%c2%9f', '%80', '%ff', '%fe%ff', '%c0%af', '%c1%bf',
     '%e0%80%af', '%ed%a0%80', '%ed%bf%bf', '%f4%90%80%80', '%f5%80%80%80',
-    '%c3', 'a%c3', '%e2%82', 'x' x 255, 'x' x 256, '%C3%BC' x 127,
-    '%C3%BC' x 128, 'x' x 4000, 'DEV', 'Dev', 'dev%20', '%20', '%2520', 'dev+',
-    '..%2fdev', '%2fdev', 'dev%2f', '%5c..%5cdev', "'", '%27%20OR%201=1--',
-    '%22', '%3Cscript%3E', '%24%7Bx%7D', '%25n%25n%25s', '*', '%2A', '~',
-    '%EF%BF%BD', '%EF%BB%BFdev', '%E2%80%AEved', 'd%E2%80%8Bev', '.', '..',
-    '%2e', '%2e%2e', '...', 'null', 'undefined', '0', '-1');
+    '%c3', 'a%c3', '%e2%82', 'x' x 256, '%C3%BC' x 128, 'x' x 4000, '.', '..',
+    '%2e', '%2e%2e');
+paths('controller ids of strangers', "$v1/", "/deploymentBase/$dev",
+    map { ($_ => 404) } 'x' x 255, '%C3%BC' x 127, 'DEV', 'Dev', 'dev%20',
+    '%20', '%2520', 'dev+', '..%2fdev', '%2fdev', 'dev%2f', '%5c..%5cdev',
+    "'", '%27%20OR%201=1--', '%22', '%3Cscript%3E', '%24%7Bx%7D',
+    '%25n%25n%25s', '*', '%2A', '~', '%EF%BF%BD', '%EF%BB%BFdev',
+    '%E2%80%AEved', 'd%E2%80%8Bev', '...', 'null', 'undefined', '0', '-1');
 
 paths('broken escapes', "$v1/", '', '%' => 400, '%g1' => 400, '%2' => 400,
     'dev%' => 400, 'dev/%zz' => 400, '%u0041' => 400,

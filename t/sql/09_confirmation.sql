@@ -78,6 +78,25 @@ SELECT is((t.act('no')).state, 'awaiting_confirmation', 'waits for ever');
 SELECT is(t.say('no', 'confirmed'), 200, 'changes its mind');
 SELECT is(t.link('no'), 'deploymentBase', 'offered');
 
+-- An operator's yes and no -----------------------------------------------
+SELECT t.dev('oper'); SELECT t.link('oper');
+UPDATE goosebit.action SET heard_at = now() - interval '2 days'
+WHERE id = t.open('oper');
+SELECT goosebit_admin.device_confirm('acme', '{oper}', true);
+SELECT is((t.act('oper')).state, 'open', 'confirmed by an operator');
+SELECT is((t.act('oper')).heard_at, now(), 'its deadline counts from now');
+SELECT is((SELECT count(*)::int FROM goosebit_admin.device_confirm('acme',
+           '{oper}', false)), 0, 'what has begun can''t be denied');
+SELECT is((t.act('oper')).state, 'open', 'it goes on');
+SELECT t.dev('oper2'); SELECT t.link('oper2');
+SELECT goosebit_admin.device_confirm('acme', '{oper2}', false);
+SELECT is((t.act('oper2')).state, 'rejected', 'denied by an operator');
+SELECT is((t.act('oper2')).final, NULL, 'which is not the device''s word');
+SELECT is(t.open('oper2'), NULL, 'its slot is free');
+SELECT is(t.why('oper2'), 'held_after_error', 'the target is held');
+SELECT is(t.say('oper2', 'confirmed'), 404, 'the device is too late');
+SELECT t.cancel('oper', 'operator', true);
+
 -- Waiting holds the slot -------------------------------------------------
 UPDATE goosebit.rollout SET max_concurrent = 2;
 SELECT t.dev('slot');

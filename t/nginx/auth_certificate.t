@@ -45,6 +45,7 @@ sub server {
         goosebit_client_id \$ssl_client_s_dn_cn;
         location / { goosebit; goosebit_issuer_hash \$issuers; }
         location /any/ { goosebit; }
+        location /dn/ { goosebit; goosebit_client_id \$dn_cn; }
         location /headers/ {
             goosebit;
             add_header X-Hash \"\$goosebit_issuer_hash\" always;
@@ -58,8 +59,9 @@ my $s = stack(fsync => 'off',
         . "tenant: [DEFAULT, Other]\n",
     http => "map \$goosebit_tenant \$issuers {
             DEFAULT '$hash_a; ffffffff';
-            other 'ffffffff,\U$hash_b';
-        }\n" . server($tls, 'cas', 'optional')
+            other 'ffffffff,\U$hash_b\E';
+        }
+        map \$ssl_client_s_dn \$dn_cn { ~CN=(?<cn>[^,]+) \$cn; }\n" . server($tls, 'cas', 'optional')
         . server($lenient, 'cas', 'optional_no_ca')
         . server($deep, 'sub-trust', 'on'));
 $s->value("insert into goosebit.tenant (name) values ('Other')
@@ -117,7 +119,7 @@ subtest 'not valid' => sub {
     my $n = $s->value('select count(*) from goosebit.device');
     is(ask("DEFAULT/$v1/dev-a", 'alien'), 400, 'not issued by the authority');
     is(ask("DEFAULT/$v1/dev-a", 'old'), 400, 'expired');
-    for ('', 'any/') {
+    for ('', 'any/', 'dn/') {
         my $url = "https://localhost:$lenient/${_}DEFAULT/$v1/dev-a";
         is(ask($url, 'alien'), 401, "optional_no_ca: /$_");
         is(ask($url, 'dev-a'), 200, 'while a valid one is taken');

@@ -10,10 +10,19 @@ use Time::HiRes qw(sleep time);
 
 my $auth = Goosebit::AuthServer->new;
 my $dead = Goosebit::Certs::port();
+my $h2 = Goosebit::Certs::port();
+my $c = Goosebit::Certs->new;
+$c->make('server', '/CN=localhost', san => 'DNS:localhost');
 my $s = stack(fsync => 'off', workers => 1,
     http => 'goosebit_auth_timeout 2s; goosebit_auth_cache 1s;
         upstream both { server 127.0.0.1:' . $auth->port . ';
-            server 127.0.0.1:' . $auth->port . '; }',
+            server 127.0.0.1:' . $auth->port . '; }
+        server { listen 127.0.0.1:' . $h2 . ' ssl http2;
+            ssl_certificate ' . $c->pem('server') . ';
+            ssl_certificate_key ' . $c->key('server') . ';
+            location = /auth { internal; proxy_pass ' . $auth->url('/sub') . ';
+                proxy_set_header X-Token $goosebit_token; }
+            location / { goosebit; goosebit_auth_request /auth; } }',
     server => 'location = /auth {
             internal;
             proxy_pass ' . $auth->url('/sub') . ';
@@ -113,6 +122,26 @@ subtest 'bodies and files' => sub {
         . "Host: x\r\nAuthorization: TargetToken yes\r\n"
         . ($_ eq 'p2' ? "Connection: close\r\n" : '') . "\r\n" } 'p1', 'p2');
     is(scalar(() = $two =~ m{HTTP/1.1 200}g), 2, 'two pipelined');
+};
+
+
+# Streams of one connection, each with a subrequest.
+subtest 'HTTP/2' => sub {
+    my $dir = tempdir();
+    my $config = "$dir/curl";
+    my @token = map { $_ % 3 ? "yes-h$_" : "no-h$_" } 1 .. 12;
+    spew($config, join "next\n", map {
+        qq{url = "https://localhost:$h2/$v1/h2-$_"\n}
+        . qq{header = "Authorization: TargetToken $token[$_ - 1]"\n}
+        . qq{http2\ncacert = "@{[$c->pem('server')]}"\nwrite-out = "%{http_code} "\n}
+        . qq{output = "/dev/null"\n}
+    } 1 .. 12);
+    my $r = run(['curl', '-sS', '--parallel', '-K',
+        $config]);
+    is(scalar(() = $r->{out} =~ /200/g), 8, 'the yes') or diag($r->{err});
+    is(scalar(() = $r->{out} =~ /401/g), 4, 'the no');
+    is($s->value("select count(*) from goosebit.device
+        where controller_id like 'h2-%'"), 8, 'are told apart');
 };
 
 

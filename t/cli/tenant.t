@@ -5,7 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
-my $s = stack(fsync => 'off', yaml => "tenant: [DEFAULT, Second]\n");
+my $s = stack(fsync => 'off');
 
 sub tenant { $s->gbctl('tenant', @_) }
 sub json { tenant(@_, '-o', 'json')->{json} }
@@ -16,7 +16,8 @@ sub status {
 }
 
 subtest 'add' => sub {
-    is_deeply(json('add', 'Third'), { name => 'Third' }, 'a tenant');
+    is(tenant('add', 'Second')->{exit}, 0, 'a tenant');
+    is_deeply(json('add', 'Third'), { name => 'Third' }, 'and another');
     is(tenant('add', 'THIRD')->{exit}, 1, 'once in any case');
     is(tenant('add', 'a/b')->{exit}, 1, 'not any name');
     is(tenant('add', 'dry', '--dry-run')->{exit}, 0, '--dry-run');

@@ -81,7 +81,8 @@ sub make_template {
 
     my $db = { env => {
         PGHOST => $s->{socket}, PGUSER => 'postgres', PGDATABASE => 'goosebit',
-        GOOSEBIT_CONFIG => "$s->{dir}/goosebit.yaml",
+        # Of no stack in particular, as the next one has other tenants.
+        GOOSEBIT_CONFIG => '/dev/null',
     } };
     run({ env => { %{$db->{env}}, PGDATABASE => 'postgres' } }, 'psql',
         '-Xqc', 'create database goosebit');

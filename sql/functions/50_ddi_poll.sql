@@ -173,6 +173,31 @@ COMMENT ON FUNCTION goosebit_ddi.register IS
     'creates an unknown device or stores its first token, then answers';
 
 
+-- Poll row of a device whose action was started in this moment.
+CREATE FUNCTION goosebit.poll_started(c goosebit.caller, dev goosebit.device,
+                                      d goosebit.decision, action_id int,
+                                      poll_time int)
+RETURNS goosebit_ddi.poll_row
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    waits boolean := d.confirm AND NOT dev.auto_confirm;
+BEGIN
+    RETURN ROW(200,
+        CASE WHEN waits THEN 'awaiting_confirmation' ELSE 'open' END,
+        c.tenant_id, dev.id, c.tenant, NULL,
+        goosebit.poll_time(dev.poll_time, c.poll_time,
+                           poll_started.poll_time),
+        false,
+        CASE WHEN waits THEN 'confirmationBase' ELSE 'deploymentBase' END,
+        action_id, d.software_id,
+        dev.installed_action_id)::goosebit_ddi.poll_row;
+END
+$$;
+COMMENT ON FUNCTION goosebit.poll_started IS
+    'poll row that offers a new action';
+
+
 -- Decides again under the slot lock and the device's, and does what is due:
 -- supersedes the open action, creates the new one. Takes the slot lock before
 -- the device's row.
@@ -209,8 +234,8 @@ BEGIN
             PERFORM goosebit.action_cancel(c.tenant_id, dev.id, 'superseded',
                                            false);
         ELSE
-            dev.open_action_id := goosebit.action_start(dev, d);
-            EXIT;
+            RETURN goosebit.poll_started(c, dev, d,
+                goosebit.action_start(dev, d), poll_time);
         END IF;
         SELECT x.* INTO dev FROM goosebit.device x
         WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id;

@@ -59,6 +59,8 @@ DECLARE
     target goosebit.decision;
     change goosebit_admin.device_change;
 BEGIN
+    PERFORM goosebit.device_check(w) FROM pg_catalog.unnest(wanted) AS w;
+
     FOR r IN
         WITH written AS (
             UPDATE goosebit.device d
@@ -185,6 +187,7 @@ BEGIN
         PERFORM goosebit.fail('GB002',
             format('device "%s": exists already', device));
     END IF;
+    PERFORM goosebit.device_check(dev);
 
     PERFORM goosebit.audit_write(t, 'device.add', device, NULL,
         jsonb_strip_nulls(goosebit.device_facts(dev)));

@@ -85,7 +85,8 @@ FROM (VALUES ('a', 11, 'running', NULL::timestamptz),
              ('c', 13, 'error', now() - interval '10 minutes'),
              ('d', 14, 'error', now() - interval '70 minutes'))
      AS x (device, id, state, at)
-JOIN goosebit.device d ON d.tenant_id = 1 AND d.controller_id = x.device
+JOIN goosebit.device d ON d.tenant_id = 1 AND d.controller_id = x.device;
+UPDATE goosebit.device SET open_action_id = 11 WHERE controller_id = 'a'
 SQL
 
 $is = status();

@@ -281,6 +281,13 @@ sub stop {
     my ($self) = @_;
     return if $self->{stopped};
 
+    my ($name, $id, $rule) = eval {
+        @{($self->sql('SELECT name, id, rule FROM goosebit.broken_rows()'))[0]
+            // []};
+    };
+    Test::More::ok(!defined $name, 'every row keeps the rules')
+        or Test::More::diag("$name $id: $rule");
+
     # Sanitizers and pools speak up when a worker leaves in good order.
     if (my $pid = $self->pid) {
         kill QUIT => $pid;

@@ -6,15 +6,53 @@
 #define GBCTL_CMD_SOFTWARE_H
 
 
+#include <libpq-fe.h>
+
 #include <gb_hash.h>
 #include <gb_image.h>
+#include <gb_store.h>
 
 #include "cli.h"
 #include "out.h"
 
 
+/* an image on its way into store and database; zeroed before use */
+typedef struct {
+    const char        *source;      /* path or URL, as given */
+    char              *filename;    /* as stored and offered; owned */
+    json_t            *image;       /* what software_add() in SQL takes */
+    gb_store_stage_t  *stage;       /* NULL: remote, or published */
+    gb_hash_sums_t     sums;
+    int                created;     /* published, and was not there before */
+} software_item_t;
+
+
 /* the verb "add" */
 bool software_add(cli_t *cli);
+
+/*
+ * Parses, hashes and stages what the item's source names; nothing is locked
+ * meanwhile.  software_item_read() takes the bytes from FD instead, the
+ * file's name is the item's.  False after the error was reported.
+ */
+bool software_item_prepare(cli_t *cli, software_item_t *item, bool remote)
+    __attribute__((warn_unused_result));
+bool software_item_read(cli_t *cli, software_item_t *item, int fd,
+    bool remote) __attribute__((warn_unused_result));
+
+/*
+ * Registers the item in the open transaction and publishes its file.  The
+ * row of software_add() in SQL (PQclear), or NULL after the error was
+ * reported.
+ */
+PGresult *software_item_register(cli_t *cli, software_item_t *item)
+    __attribute__((warn_unused_result));
+
+/* ends a failed transaction and takes back what was published in it */
+void software_items_undo(cli_t *cli, software_item_t *items, size_t n);
+
+/* frees what the item holds */
+void software_item_free(software_item_t *item);
 
 /*
  * Parses what FD holds by the configuration's rules; NAME is for messages.

@@ -21,20 +21,6 @@
 #include "out.h"
 
 
-typedef struct {
-    const char        *source;      /* path or URL, as given */
-    char              *filename;    /* as stored and offered; owned */
-    json_t            *image;       /* what software_add() in SQL takes */
-    gb_store_stage_t  *stage;       /* NULL: remote, or published */
-    gb_hash_sums_t     sums;
-    int                created;     /* published, and was not there before */
-} software_item_t;
-
-
-static bool software_add_prepare(cli_t *cli, software_item_t *item,
-    bool remote);
-static bool software_add_read(cli_t *cli, software_item_t *item, int fd,
-    bool remote);
 static bool software_add_hash(cli_t *cli, software_item_t *item, int fd,
     bool remote);
 static char *software_add_filename(cli_t *cli, const char *source,
@@ -44,7 +30,6 @@ static json_t *software_add_json(cli_t *cli, const gb_image_t *image,
 static bool software_add_all(cli_t *cli, software_item_t *items, size_t n);
 static bool software_add_one(cli_t *cli, software_item_t *item,
     PGresult *made);
-static void software_add_undo(cli_t *cli, software_item_t *items, size_t n);
 
 
 bool
@@ -80,15 +65,13 @@ software_add(cli_t *cli)
 
     for (i = 0; ok && i < n; i++) {
         items[i].source = remote ? cli_opt(cli, "url") : cli->argv[i];
-        ok = software_add_prepare(cli, &items[i], remote);
+        ok = software_item_prepare(cli, &items[i], remote);
     }
 
     ok = ok && software_add_all(cli, items, n);
 
     for (i = 0; items != NULL && i < n; i++) {
-        gb_store_discard(items[i].stage);
-        json_decref(items[i].image);
-        free(items[i].filename);
+        software_item_free(&items[i]);
     }
 
     free(items);
@@ -97,8 +80,8 @@ software_add(cli_t *cli)
 }
 
 
-static bool
-software_add_prepare(cli_t *cli, software_item_t *item, bool remote)
+bool
+software_item_prepare(cli_t *cli, software_item_t *item, bool remote)
 {
     int   fd;
     bool  ok;
@@ -114,7 +97,7 @@ software_add_prepare(cli_t *cli, software_item_t *item, bool remote)
         return false;
     }
 
-    ok = software_add_read(cli, item, fd, remote);
+    ok = software_item_read(cli, item, fd, remote);
 
     close(fd);
 
@@ -122,8 +105,8 @@ software_add_prepare(cli_t *cli, software_item_t *item, bool remote)
 }
 
 
-static bool
-software_add_read(cli_t *cli, software_item_t *item, int fd, bool remote)
+bool
+software_item_read(cli_t *cli, software_item_t *item, int fd, bool remote)
 {
     bool         ok;
     const char  *want;
@@ -256,7 +239,7 @@ software_add_all(cli_t *cli, software_item_t *items, size_t n)
         ok = out_list(cli, &spec, made);
 
     } else {
-        software_add_undo(cli, items, n);
+        software_items_undo(cli, items, n);
     }
 
     PQclear(made);
@@ -268,17 +251,10 @@ software_add_all(cli_t *cli, software_item_t *items, size_t n)
 static bool
 software_add_one(cli_t *cli, software_item_t *item, PGresult *made)
 {
-    bool               ok;
-    char              *text;
-    PGresult          *res;
-    gb_error_t         err;
-    gb_store_stage_t  *stage;
+    bool       ok;
+    PGresult  *res;
 
-    text = json_dumps(item->image, JSON_COMPACT);
-    res = db_call(cli, "SELECT * FROM goosebit_admin.software_add($1, $2)",
-                  2, cli->tenant, text);
-    free(text);
-
+    res = software_item_register(cli, item);
     if (res == NULL) {
         return false;
     }
@@ -290,16 +266,37 @@ software_add_one(cli_t *cli, software_item_t *item, PGresult *made)
 
     PQclear(res);
 
-    if (ok && item->stage != NULL && !cli->dry_run) {
-        stage = item->stage;
-        item->stage = NULL;
+    return ok;
+}
 
-        ok = gb_store_publish(stage, &item->created, &err) == GB_OK
-             || cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s",
-                         err.message);
+
+PGresult *
+software_item_register(cli_t *cli, software_item_t *item)
+{
+    char              *text;
+    PGresult          *res;
+    gb_error_t         err;
+    gb_store_stage_t  *stage;
+
+    text = json_dumps(item->image, JSON_COMPACT);
+    res = db_call(cli, "SELECT * FROM goosebit_admin.software_add($1, $2)",
+                  2, cli->tenant, text);
+    free(text);
+
+    if (res == NULL || item->stage == NULL || cli->dry_run) {
+        return res;
     }
 
-    return ok;
+    stage = item->stage;
+    item->stage = NULL;
+
+    if (gb_store_publish(stage, &item->created, &err) != GB_OK) {
+        (void) cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
+        PQclear(res);
+        return NULL;
+    }
+
+    return res;
 }
 
 
@@ -309,8 +306,8 @@ software_add_one(cli_t *cli, software_item_t *item, PGresult *made)
  * whole and known to nobody.
  */
 
-static void
-software_add_undo(cli_t *cli, software_item_t *items, size_t n)
+void
+software_items_undo(cli_t *cli, software_item_t *items, size_t n)
 {
     size_t      i;
     cli_exit_e  status;
@@ -326,4 +323,13 @@ software_add_undo(cli_t *cli, software_item_t *items, size_t n)
     }
 
     cli->status = status;
+}
+
+
+void
+software_item_free(software_item_t *item)
+{
+    gb_store_discard(item->stage);
+    json_decref(item->image);
+    free(item->filename);
 }

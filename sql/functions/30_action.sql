@@ -47,6 +47,18 @@ COMMENT ON FUNCTION goosebit.device_lock IS
     'locks device rows in order of controller id; GB001 if one is missing';
 
 
+-- The next action's id. Real clients fail past 2^31-1, on multiples of ten
+-- and below 11.
+CREATE FUNCTION goosebit.action_id()
+RETURNS int
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT (10 + s.n + (s.n - 1) / 9)::int
+    FROM (SELECT pg_catalog.nextval('goosebit.action_seq') AS n) s
+$$;
+COMMENT ON FUNCTION goosebit.action_id IS 'the next action''s id';
+
+
 -- Opens the action a decision is due for. The caller holds the slot lock, the
 -- device's lock, and has asked decide() under both.
 CREATE FUNCTION goosebit.action_start(dev goosebit.device, d goosebit.decision)
@@ -54,8 +66,7 @@ RETURNS int
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    n   bigint := pg_catalog.nextval('goosebit.action_seq');
-    nid int := 10 + n + (n - 1) / 9;
+    nid int := goosebit.action_id();
 BEGIN
     INSERT INTO goosebit.action (tenant_id, device_id, id, software_id,
         version, cause, cause_id, generation, forced, type,

@@ -17,6 +17,7 @@
 
 typedef struct ngx_http_goosebit_pg_s       ngx_http_goosebit_pg_t;
 typedef struct ngx_http_goosebit_sync_s     ngx_http_goosebit_sync_t;
+typedef struct ngx_http_goosebit_cache_s    ngx_http_goosebit_cache_t;
 typedef struct ngx_http_goosebit_metrics_s  ngx_http_goosebit_metrics_t;
 
 
@@ -109,6 +110,7 @@ typedef struct {
     ngx_http_goosebit_database_t   database;
     ngx_http_goosebit_quota_t      quota;
     ngx_shm_zone_t                *metrics_zone;
+    ngx_http_goosebit_cache_t     *cache;           /* NULL: off */
 
     /* of this worker; NULL in the master */
     ngx_http_goosebit_pg_t        *pg;

@@ -1,0 +1,121 @@
+/*
+ * cache: the zone in which quiet answers of all devices stand, and who may
+ * have them.  What lies in it, and why it is right, is gb_cache.h's; here are
+ * NGINX's memory, lock, clocks and directives.
+ *
+ * All take NGX_HTTP_GOOSEBIT's mcf->cache, which is NULL where there is no
+ * zone.  Nothing here blocks but for the zone's mutex, which nobody holds
+ * longer than some microseconds.
+ */
+
+#ifndef NGX_HTTP_GOOSEBIT_CACHE_H
+#define NGX_HTTP_GOOSEBIT_CACHE_H
+
+
+#include "ngx_http_goosebit.h"
+
+#include "gb_cache.h"
+
+
+/* bytes of an address as text */
+#define NGX_HTTP_GOOSEBIT_CACHE_ADDRESS  NGX_INET6_ADDRSTRLEN
+
+
+struct ngx_http_goosebit_cache_s {
+    ngx_shm_zone_t                *shm_zone;        /* NULL: off */
+    ngx_slab_pool_t               *shpool;
+    gb_cache_t                    *table;
+
+    ngx_msec_t                     sync;            /* goosebit_sync */
+    ngx_msec_t                     stale;
+    ngx_msec_t                     stale_if_error;
+
+    uint64_t                       next;            /* begun, not published */
+    unsigned                       off:1;           /* was said */
+};
+
+
+/*
+ * ---- the journal's: one worker of each NGINX; two for a moment, when it is
+ * reloaded.
+ *
+ *     began = ngx_current_msec;                       before SQL is submitted
+ *     ...
+ *     ngx_http_goosebit_cache_begin(cache);           with its result
+ *     ngx_http_goosebit_cache_bump_...(cache, ...);   all that has changed
+ *     ngx_http_goosebit_cache_publish(cache);
+ *     ngx_http_goosebit_cache_synced(cache, began);
+ */
+
+void ngx_http_goosebit_cache_begin(ngx_http_goosebit_cache_t *cache);
+void ngx_http_goosebit_cache_bump_all(ngx_http_goosebit_cache_t *cache);
+void ngx_http_goosebit_cache_bump_tenant(ngx_http_goosebit_cache_t *cache,
+    int32_t tenant_id);
+void ngx_http_goosebit_cache_bump_feed(ngx_http_goosebit_cache_t *cache,
+    int32_t tenant_id, ngx_str_t *feed);
+void ngx_http_goosebit_cache_bump_latest(ngx_http_goosebit_cache_t *cache,
+    int32_t tenant_id);
+void ngx_http_goosebit_cache_bump_device(ngx_http_goosebit_cache_t *cache,
+    int32_t tenant_id, int64_t device_id);
+void ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache);
+
+/* the journal was read well, at that ngx_current_msec */
+void ngx_http_goosebit_cache_synced(ngx_http_goosebit_cache_t *cache,
+    ngx_msec_t time);
+
+/* ms since then; NGX_MAX_INT_T_VALUE: it never was */
+ngx_msec_t ngx_http_goosebit_cache_lag(ngx_http_goosebit_cache_t *cache);
+
+/*
+ * Scopes of which devices that wait for a slot have polled since the last
+ * call, at most max; and how many of them SQL is to decide about now (this
+ * replaces what is left of the last call's).  feed NULL: the tenant's.
+ */
+ngx_uint_t ngx_http_goosebit_cache_waiting(ngx_http_goosebit_cache_t *cache,
+    gb_cache_wait_t *waits, ngx_uint_t max);
+void ngx_http_goosebit_cache_free(ngx_http_goosebit_cache_t *cache,
+    int32_t tenant_id, ngx_str_t *feed, ngx_uint_t n);
+
+
+/*
+ * ---- last seen of devices that were answered from the zone, to be written
+ * down by the same worker; see gb_cache_take().  Whoever is thrown out of the
+ * zone before goes to the room that stores.
+ */
+
+/* when the worker starts: what an older one had taken is there again */
+void ngx_http_goosebit_cache_seen_recover(ngx_http_goosebit_cache_t *cache);
+
+/* again and again, until scan->done; max at least 16 */
+ngx_uint_t ngx_http_goosebit_cache_seen_take(ngx_http_goosebit_cache_t *cache,
+    gb_cache_scan_t *scan, gb_cache_seen_t *rows, ngx_uint_t max);
+
+/* written down; or not, then rows starts with those the zone has not kept */
+void ngx_http_goosebit_cache_seen_done(ngx_http_goosebit_cache_t *cache,
+    gb_cache_seen_t *rows, ngx_uint_t n);
+ngx_uint_t ngx_http_goosebit_cache_seen_back(ngx_http_goosebit_cache_t *cache,
+    gb_cache_seen_t *rows, ngx_uint_t n);
+
+/* text of NGX_HTTP_GOOSEBIT_CACHE_ADDRESS bytes; its length, 0: not known */
+size_t ngx_http_goosebit_cache_seen_address(gb_cache_seen_t *row,
+    u_char *text);
+
+/* devices seen and not taken yet, roughly */
+ngx_uint_t ngx_http_goosebit_cache_seen_pending(
+    ngx_http_goosebit_cache_t *cache);
+
+
+/* ---- for those who answer polls */
+
+/* to be read before SQL is submitted */
+uint64_t ngx_http_goosebit_cache_generation(ngx_http_goosebit_cache_t *cache);
+
+/* for the status page */
+void ngx_http_goosebit_cache_stat(ngx_http_goosebit_cache_t *cache,
+    gb_cache_stat_t *stat);
+
+
+extern ngx_module_t  ngx_http_goosebit_cache_module;
+
+
+#endif /* NGX_HTTP_GOOSEBIT_CACHE_H */

@@ -77,11 +77,11 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
     { call("seen", "$1, $2, $3, $4"),
       NGX_HTTP_GOOSEBIT_CLASS_SOLO, 4, { I, B, B, T } },
 
-    { call("tick", ""),
-      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, { 0 } },
+    { call("tick", "$1"),
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 1, { i } },
 
     { call("status", ""),
-      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, { 0 } }
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, { 0 } }
 };
 
 

@@ -386,6 +386,8 @@ ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync)
         return;
     }
 
+    ngx_http_goosebit_pg_add_int(q, sync->mcf->config->poll_time);
+
     q->handler = ngx_http_goosebit_sync_ticked;
     q->data = sync;
 

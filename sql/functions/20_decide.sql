@@ -501,6 +501,7 @@ BEGIN
           AND NOT goosebit.window_open(a.maintenance_window, at)
     THEN
         d.reason := 'outside_window';
+        d.maintenance_window := a.maintenance_window;
     ELSE
         d.reason := a.state;
     END IF;

@@ -84,6 +84,10 @@ BEGIN
     UPDATE goosebit.device x SET open_action_id = nid
     WHERE x.tenant_id = dev.tenant_id AND x.id = dev.id;
 
+    -- Another NGINX may keep that the device waits for a slot.
+    INSERT INTO goosebit.change (scope, tenant_id, device_id)
+    VALUES ('device', dev.tenant_id, dev.id);
+
     RETURN nid;
 END
 $$;
@@ -95,7 +99,8 @@ COMMENT ON FUNCTION goosebit.action_start IS
 -- final is the device's own word, NULL when the server ends it; with it comes
 -- the progress it told, and how many statuses are kept. Every final
 -- state but superseded clears force. While another action is open, the
--- device's state and force belong to that one.
+-- device's state and force belong to that one. Where the device ends it,
+-- the caller journals if need be.
 CREATE FUNCTION goosebit.action_end(tenant_id int, device_id bigint,
                                     action_id int, new_state text,
                                     final text DEFAULT NULL,
@@ -144,6 +149,11 @@ BEGIN
                               THEN NULL ELSE d.open_action_id END
     WHERE d.tenant_id = action_end.tenant_id
       AND d.id = action_end.device_id;
+
+    IF action_end.final IS NULL THEN
+        INSERT INTO goosebit.change (scope, tenant_id, device_id)
+        VALUES ('device', action_end.tenant_id, action_end.device_id);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION goosebit.action_end IS
@@ -199,6 +209,8 @@ BEGIN
       AND x.device_id = action_cancel.device_id
       AND x.id = a.id;
 
+    PERFORM goosebit.changed('device', action_cancel.tenant_id,
+                             device_id => action_cancel.device_id);
     RETURN 'asked';
 END
 $$;

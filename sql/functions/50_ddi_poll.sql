@@ -14,7 +14,11 @@ CREATE TYPE goosebit_ddi.poll_row AS (
     link         text,     -- deploymentBase, cancelAction, confirmationBase
     action_id    int,
     software_id  int,
-    installed_id int
+    installed_id int,
+    feed         text,     -- the answer depends on its rollouts; NULL: not
+    latest       boolean,  -- depends on the images there are
+    valid_until  bigint,   -- Unix ms when time may change it; NULL: never
+    cacheable    boolean   -- quiet: see 13_change.sql
 );
 
 
@@ -28,6 +32,7 @@ DECLARE
     dev  goosebit.device := c.dev;
     d    goosebit.decision;
     news boolean := dev.config_data_at IS NULL;
+    rest boolean;
     link text;
 BEGIN
     d := goosebit.decide(dev, max_updates, pg_catalog.now());
@@ -42,6 +47,7 @@ BEGIN
             WHEN 'awaiting_confirmation' THEN 'confirmationBase'
             ELSE 'deploymentBase' END;
     END IF;
+    rest := NOT (news OR link IS NOT NULL OR d.due IS TRUE);
 
     RETURN ROW(200,
         CASE WHEN news AND link IS NULL THEN 'not_registered'
@@ -54,7 +60,12 @@ BEGIN
         news, link,
         CASE WHEN link IS NOT NULL THEN d.action_id END,
         CASE WHEN link IS NOT NULL THEN d.action_software_id END,
-        dev.installed_action_id)::goosebit_ddi.poll_row;
+        dev.installed_action_id,
+        CASE dev.mode WHEN 'rollout' THEN dev.feed END,
+        dev.mode = 'latest',
+        CASE WHEN rest AND d.maintenance_window IS NOT NULL
+             THEN goosebit.quiet_until(d, pg_catalog.now()) END,
+        rest)::goosebit_ddi.poll_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.poll_answer IS 'a known device''s poll row';
@@ -128,6 +139,7 @@ DECLARE
     p         goosebit_ddi.poll_row;
     setup     boolean;
     new_token bytea;
+    known_id  bigint;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
 
@@ -155,7 +167,12 @@ BEGIN
         UPDATE goosebit.device d SET token = new_token
         WHERE d.tenant_id = c.tenant_id
           AND d.controller_id = register.device
-          AND d.token IS NULL AND new_token IS NOT NULL;
+          AND d.token IS NULL AND new_token IS NOT NULL
+        RETURNING d.id INTO known_id;
+        IF FOUND THEN
+            PERFORM goosebit.changed('device', c.tenant_id,
+                                     device_id => known_id);
+        END IF;
 
         c := goosebit.caller(tenant, device, scheme, credential, auth);
     END IF;
@@ -190,8 +207,8 @@ BEGIN
                            poll_started.poll_time),
         false,
         CASE WHEN waits THEN 'confirmationBase' ELSE 'deploymentBase' END,
-        action_id, d.software_id,
-        dev.installed_action_id)::goosebit_ddi.poll_row;
+        action_id, d.software_id, dev.installed_action_id,
+        NULL, false, NULL, false)::goosebit_ddi.poll_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.poll_started IS

@@ -93,6 +93,7 @@ DECLARE
     model text;
     rev   text;
     ver   text;
+    news  boolean;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
     m.status := c.status;
@@ -143,7 +144,8 @@ BEGIN
         RETURN m;
     END IF;
 
-    IF old IS DISTINCT FROM new THEN
+    news := old IS DISTINCT FROM new;
+    IF news THEN
         INSERT INTO goosebit.device_attributes AS x
             (tenant_id, device_id, attributes)
         VALUES (dev.tenant_id, dev.id, new)
@@ -175,6 +177,12 @@ BEGIN
             state = CASE x.state WHEN 'unknown' THEN 'registered'
                                  ELSE x.state END
         WHERE x.tenant_id = dev.tenant_id AND x.id = dev.id;
+        news := true;
+    END IF;
+
+    IF news AND dev.config_data_at IS NOT NULL THEN
+        PERFORM goosebit.changed('device', dev.tenant_id,
+                                 device_id => dev.id);
     END IF;
 
     m.reason := 'config_data';

@@ -228,6 +228,12 @@ BEGIN
         RETURN m;
     END IF;
 
+    -- Quiet so far: ended by the server, or outside its window.
+    IF a.ended_at IS NOT NULL OR a.maintenance_window IS NOT NULL THEN
+        PERFORM goosebit.changed('device', a.tenant_id,
+                                 device_id => a.device_id);
+    END IF;
+
     progress := CASE WHEN progress IS NULL
                      THEN goosebit.feedback_progress(details)
                      ELSE LEAST(100, GREATEST(0, progress)) END;

@@ -263,6 +263,10 @@ BEGIN
     SET sw_version = installed_version.version
     WHERE d.tenant_id = c.tenant_id AND d.id = (c.dev).id
       AND d.sw_version IS DISTINCT FROM installed_version.version;
+    IF FOUND THEN
+        PERFORM goosebit.changed('device', c.tenant_id,
+                                 device_id => (c.dev).id);
+    END IF;
 
     IF (c.dev).id IS NULL THEN
         m.status := 404;

@@ -42,12 +42,11 @@ CREATE FUNCTION goosebit_ddi.status()
 RETURNS TABLE (tenant text, state text, devices bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT t.name, d.state, pg_catalog.count(*)
-    FROM goosebit.device d
-    JOIN goosebit.tenant t ON t.id = d.tenant_id
-    GROUP BY t.name, d.state
-    ORDER BY t.name, d.state;
-END;
+AS $$
+    SELECT t.name, c.state, c.devices
+    FROM goosebit.device_counts(NULL, NULL) c
+    JOIN goosebit.tenant t ON t.id = c.tenant_id
+    ORDER BY 1, 2
+$$;
 COMMENT ON FUNCTION goosebit_ddi.status IS
     'devices by tenant and state, for goosebit_status';

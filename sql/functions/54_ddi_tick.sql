@@ -102,6 +102,20 @@ COMMENT ON FUNCTION goosebit.deadlines IS
     'ends silent actions, gives how many';
 
 
+-- Journals rollouts whose time has come.
+CREATE FUNCTION goosebit.starts(since timestamptz, until timestamptz)
+RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    INSERT INTO goosebit.change (scope, tenant_id, feed)
+    SELECT DISTINCT 'feed', r.tenant_id, r.feed
+    FROM goosebit.rollout r
+    WHERE r.start_at > $1 AND r.start_at <= $2 AND r.state <> 'aborted'
+$$;
+COMMENT ON FUNCTION goosebit.starts IS
+    'journals the feeds of rollouts that have begun';
+
+
 -- Plans of the module's connections live as long as those, and a plan made
 -- for a handful of rows may read a whole index. So a table that has doubled
 -- is looked at anew at once, which has all plans on it made again, rather
@@ -132,7 +146,8 @@ COMMENT ON FUNCTION goosebit.plans_keep IS
 
 
 -- One NGINX at a time, at most once a second; everyone else returns at once.
-CREATE FUNCTION goosebit_ddi.tick()
+-- poll_time is the caller's, to tell who is online.
+CREATE FUNCTION goosebit_ddi.tick(poll_time int DEFAULT NULL)
 RETURNS TABLE (ran boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -158,6 +173,9 @@ BEGIN
 
     PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
     PERFORM goosebit.deadlines(at);
+    PERFORM goosebit.starts(s.ran_at, at);
+    PERFORM goosebit.changes_prune(at);
+    PERFORM goosebit.devices_count(at, poll_time);
 
     upkeep := s.upkeep_at <= at - interval '1 hour' OR s.upkeep_at > at;
 
@@ -181,7 +199,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.tick IS
-    'deadlines, partitions, retention; true when this call did the work';
+    'deadlines, journal, counts, partitions; true when this call did them';
 
 
 -- The first rows come before the first tick.

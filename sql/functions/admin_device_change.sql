@@ -80,6 +80,10 @@ BEGIN
               AND d.id = w.id
               AND o IS DISTINCT FROM w
             RETURNING d AS dev, o AS old
+        ), journal AS (
+            INSERT INTO goosebit.change (scope, tenant_id, device_id)
+            SELECT 'device', device_write.tenant_id, (w.dev).id
+            FROM written w
         ), facts AS MATERIALIZED (
             SELECT w.dev,
                    CASE WHEN c.after ? 'assigned_software'
@@ -505,6 +509,9 @@ BEGIN
 
     ids := ARRAY(SELECT d.id FROM goosebit.device d
                  WHERE d.tenant_id = t AND d.controller_id = ANY (devices));
+
+    INSERT INTO goosebit.change (scope, tenant_id, device_id)
+    SELECT 'device', t, u.id FROM unnest(ids) AS u (id);
 
     DELETE FROM goosebit.action_status s
     WHERE s.tenant_id = t AND s.device_id = ANY (ids);

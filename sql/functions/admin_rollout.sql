@@ -79,6 +79,7 @@ BEGIN
         COALESCE(o.allow_downgrade, false), o.max_concurrent, o.deadline)
     RETURNING * INTO new;
 
+    PERFORM goosebit.changed('feed', tid, new.feed);
     PERFORM goosebit.audit_write(tid, 'rollout.create', new.id::text, NULL,
                                  goosebit.rollout_json(new));
     id := new.id;
@@ -130,6 +131,7 @@ BEGIN
                                 THEN 'paused by ' || session_user END
         WHERE x.tenant_id = tid AND x.id = r.id
         RETURNING * INTO new;
+        PERFORM goosebit.changed('feed', tid, new.feed);
         PERFORM goosebit.audit_write(tid,
             CASE WHEN paused THEN 'rollout.pause' ELSE 'rollout.resume' END,
             r.id::text, goosebit.rollout_json(r), goosebit.rollout_json(new));
@@ -166,6 +168,7 @@ BEGIN
             state_reason = 'aborted by ' || session_user
         WHERE x.tenant_id = tid AND x.id = r.id
         RETURNING * INTO new;
+        PERFORM goosebit.changed('feed', tid, new.feed);
         PERFORM goosebit.audit_write(tid, 'rollout.abort', r.id::text,
             goosebit.rollout_json(r), goosebit.rollout_json(new));
     END IF;
@@ -219,6 +222,16 @@ BEGIN
             format('"gbctl rollout abort %s" cancels them', r.id));
     END IF;
 
+    -- Devices in other feeds that run what it installed may no longer be
+    -- downgraded.
+    PERFORM goosebit.changed('feed', tid, r.feed);
+    INSERT INTO goosebit.change (scope, tenant_id, device_id)
+    SELECT 'device', tid, d.id
+    FROM goosebit.action a
+    JOIN goosebit.device d ON d.tenant_id = tid AND d.id = a.device_id
+    WHERE a.tenant_id = tid AND a.cause = 'rollout' AND a.cause_id = r.id
+      AND d.installed_action_id = a.id AND d.feed <> r.feed;
+
     DELETE FROM goosebit.rollout x WHERE x.tenant_id = tid AND x.id = r.id;
     PERFORM goosebit.audit_write(tid, 'rollout.delete', r.id::text,
                                  goosebit.rollout_json(r));
@@ -259,6 +272,7 @@ BEGIN
     UPDATE goosebit.rollout x SET generation = x.generation + 1
     WHERE x.tenant_id = tid AND x.id = r.id
     RETURNING * INTO new;
+    PERFORM goosebit.changed('feed', tid, new.feed);
     PERFORM goosebit.audit_write(tid, 'rollout.retry', r.id::text,
         goosebit.rollout_json(r), goosebit.rollout_json(new));
 END

@@ -112,6 +112,7 @@ BEGIN
 
     hardware := goosebit.software_hardware_json(tid, new.id);
 
+    PERFORM goosebit.changed('latest', tid);
     PERFORM goosebit.audit_write(tid, 'software.add', new.id::text, NULL,
         jsonb_build_object('name', new.name, 'version', new.version,
                            'sha256', new.sha256, 'hardware', hardware));
@@ -167,6 +168,7 @@ BEGIN
         DELETE FROM goosebit.software x
         WHERE x.tenant_id = tid AND x.id = s.id;
 
+        PERFORM goosebit.changed('latest', tid);
         PERFORM goosebit.audit_write(tid, 'software.delete', s.id::text,
             jsonb_build_object('name', s.name, 'version', s.version,
                                'sha256', s.sha256));

@@ -97,6 +97,8 @@ BEGIN
                 || 'setup or external; max_updates is 0 or more');
     END;
 
+    PERFORM goosebit.changed('tenant', tid);
+
     -- A digest is no secret to guess from, but nobody needs it in a log.
     PERFORM goosebit.audit_write(tid, 'tenant.set', new.name,
         pg_catalog.to_jsonb(old) - 'gateway_token',

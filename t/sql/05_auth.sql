@@ -76,7 +76,7 @@ SELECT is((t.try('blocked', cred, auth)).status, 401,
 SELECT results_eq($$SELECT DISTINCT t.try(cid, cred, 'strict')::text
     FROM unnest('{token,known,stranger,blocked}'::text[]) cid,
          unnest('{none,wrong,badgate}'::text[]) cred$$,
-    $$SELECT '(401,unauthorized,,,,,,,,,,)'$$,
+    $$SELECT '(401,unauthorized,,,,,,,,,,,,,,)'$$,
     'a refusal says nothing of whom it refused');
 -- In mode external every token is to be asked about outside, whosever it is.
 SELECT results_eq($$SELECT DISTINCT (t.try(cid, cred, 'external')).reason

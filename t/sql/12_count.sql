@@ -1,0 +1,70 @@
+-- How many devices there are: counted when asked, or a slice at a time.
+
+\i t/sql/lib.psql
+SELECT no_plan();
+
+INSERT INTO goosebit.tenant (name, poll_time) VALUES ('Other', 600);
+SELECT t.dev('d' || i) FROM generate_series(1, 25) i;
+UPDATE goosebit.device SET state = 'error'
+WHERE controller_id IN ('d3', 'd4', 'd20');
+UPDATE goosebit.device SET poll_time = 3600 WHERE controller_id = 'd2';
+INSERT INTO goosebit.device (tenant_id, controller_id)
+SELECT id, 'e' || i FROM goosebit.tenant, generate_series(1, 7) i
+WHERE name = 'Other';
+-- 100 s ago: online by 600 or 3600 s, not by 60 s.
+INSERT INTO goosebit.device_seen (tenant_id, device_id, seen_at)
+SELECT tenant_id, id, now() - interval '100 s' FROM goosebit.device
+WHERE controller_id IN ('d1', 'd2', 'e1', 'e2');
+INSERT INTO goosebit.device_seen (tenant_id, device_id, seen_at)
+SELECT tenant_id, id, now() FROM goosebit.device WHERE controller_id = 'd3';
+
+CREATE FUNCTION t.counts(few int) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', t.name, c.state, c.devices, c.online)
+    FROM goosebit.device_counts(NULL, 60, few) c
+    JOIN goosebit.tenant t ON t.id = c.tenant_id
+$$;
+CREATE TABLE t.right (row text);
+INSERT INTO t.right VALUES ('Acme registered 22 1'), ('Acme error 3 1'),
+    ('Other unknown 7 2');
+
+SELECT bag_eq('SELECT t.counts(0)', 'TABLE t.right', 'nobody counts: exact');
+
+-- Slices of 10 of 32 devices.
+SELECT is(goosebit.devices_count(now(), 60, 10), 10, 'a slice');
+SELECT bag_eq('SELECT t.counts(0)', 'TABLE t.right', 'still exact');
+SELECT is(goosebit.devices_count(now(), 60, 10), 10, 'the next');
+SELECT is(goosebit.devices_count(now(), 60, 10), 10, 'and the next');
+SELECT is((SELECT sum(devices) FROM goosebit.device_count), 0::numeric,
+    'half a count is none');
+SELECT is(goosebit.devices_count(now(), 60, 10), 2, 'the last one');
+SELECT bag_eq('SELECT t.counts(0)', 'TABLE t.right', 'counted');
+
+SELECT t.set('d1', $$state = 'finished'$$), t.set('d3', $$state = 'running'$$);
+SELECT bag_eq('SELECT t.counts(0)', 'TABLE t.right', 'as of then');
+SELECT bag_eq('SELECT t.counts(32)', $$VALUES
+    ('Acme registered 21 1'), ('Acme error 2 0'), ('Acme finished 1 0'),
+    ('Acme running 1 1'), ('Other unknown 7 2')$$, 'few are counted when asked');
+SELECT results_eq(
+    $$SELECT devices, online FROM goosebit.device_counts(t.tid(), 3600, 32)
+      WHERE state = 'finished'$$,
+    'VALUES (1::bigint, 1::bigint)', 'of one tenant, with a poll time');
+SELECT is(goosebit.devices_count(now() + interval '9 s', 60, 99), 0,
+    'not counted again at once');
+
+UPDATE goosebit.device SET state = 'running' WHERE state = 'error';
+SELECT is(goosebit.devices_count(now() + interval '10 s', 60, 99), 32,
+    'but ten seconds later');
+SELECT bag_eq('SELECT t.counts(0)', $$VALUES
+    ('Acme registered 21 1'), ('Acme finished 1 0'), ('Acme running 3 1'),
+    ('Other unknown 7 2')$$, 'a state that nobody has is gone');
+SELECT is((SELECT counted_at FROM goosebit.device_counts(t.tid(), 60, 0)
+    LIMIT 1), now() + interval '10 s', 'says how old it is');
+
+DELETE FROM goosebit.device WHERE controller_id = 'd5';
+UPDATE goosebit.tick_state SET counted_at = now() - interval '2 hours';
+SELECT bag_eq('SELECT t.counts(0)', $$VALUES
+    ('Acme registered 20 1'), ('Acme finished 1 0'), ('Acme running 3 1'),
+    ('Other unknown 7 2')$$, 'not where tick has stopped for an hour');
+
+SELECT * FROM finish();
+ROLLBACK;

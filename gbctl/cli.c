@@ -469,6 +469,7 @@ cli_apply_global(cli_t *cli, const cli_option_t *option, const char *value)
 static bool
 cli_check(cli_t *cli)
 {
+    bool               instead;
     const cli_verb_t  *v;
 
     v = cli->verb;
@@ -478,7 +479,13 @@ cli_check(cli_t *cli)
                          v->name[0] ? " " : "", v->name);
     }
 
-    if (cli->argc < v->min_args) {
+    instead = (v->flags & CLI_IDS) && cli_has(cli, "filter");
+
+    if (instead && cli->argc >= v->min_args) {
+        return cli_usage(cli, "both ids and --filter are given");
+    }
+
+    if (cli->argc < v->min_args - instead) {
         return cli_usage(cli, "arguments are missing: gbctl %s%s%s %s",
                          cli->noun->name, v->name[0] ? " " : "", v->name,
                          v->synopsis);

@@ -46,6 +46,7 @@ typedef enum {
 /* flags of a verb */
 #define CLI_DRY    0x01     /* takes --dry-run: see db_begin() */
 #define CLI_STOPS  0x02     /* looks at cli_interrupted by itself */
+#define CLI_IDS    0x04     /* its first arguments are IDS, or --filter */
 
 /* for max_args: any number */
 #define CLI_ANY    1000000

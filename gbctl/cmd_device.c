@@ -4,19 +4,22 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cmd.h"
 #include "cmd_device.h"
 #include "db.h"
+#include "filter.h"
 #include "out.h"
 
 
 static bool cmd_device_later(cli_t *cli);
 static bool cmd_device_list(cli_t *cli);
 static bool cmd_device_show(cli_t *cli);
+static const char *device_sort(cli_t *cli, bool *down);
 
 
-#define DEVICE_FILTER  { "filter", 0, "EXPR", "choose devices", CLI_LATER }
+#define DEVICE_FILTER  { "filter", 0, "EXPR", "the devices that match", 0 }
 #define DEVICE_END     { NULL, 0, NULL, NULL, 0 }
 
 static const cli_option_t  device_ids_options[] = {
@@ -56,7 +59,8 @@ static const cli_option_t  device_history_options[] = {
 static const cli_option_t  device_list_options[] = {
     DEVICE_FILTER,
     { "limit", 0, "N", "only the first N", 0 },
-    { "sort", 0, "FIELD", "a column (id); -FIELD turns the order round", 0 },
+    { "sort", 0, "FIELD", "a column (id); -FIELD or \"FIELD DESC\" turns the "
+      "order round", 0 },
     DEVICE_END
 };
 
@@ -90,25 +94,26 @@ static const cli_verb_t  cmd_device_verbs[] = {
       cmd_device_add, 1, 1, CLI_DRY },
 
     { "assign", "IDS SOFTWARE", "bring devices to one software",
-      device_assign_options, cmd_device_assign, 2, CLI_ANY, CLI_DRY },
+      device_assign_options, cmd_device_assign, 2, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "autoconfirm", "IDS on|off", "confirm actions by themselves, or not",
-      device_ids_options, cmd_device_autoconfirm, 2, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_autoconfirm, 2, CLI_ANY,
+      CLI_DRY | CLI_IDS },
 
     { "block", "IDS", "let devices in no more, and keep them",
-      device_ids_options, cmd_device_block, 1, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_block, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "cancel", "IDS", "cancel the open actions", device_cancel_options,
-      cmd_device_cancel, 1, CLI_ANY, CLI_DRY },
+      cmd_device_cancel, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "confirm", "IDS", "let actions that wait for it begin",
-      device_ids_options, cmd_device_confirm, 1, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_confirm, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "delete", "IDS", "forget devices and their history",
-      device_ids_options, cmd_device_delete, 1, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_delete, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "deny", "IDS", "end actions that wait for a confirmation",
-      device_ids_options, cmd_device_deny, 1, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_deny, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "explain", "ID", "why it is, or is not, being updated", NULL,
       cmd_device_explain, 1, 1, 0 },
@@ -117,7 +122,7 @@ static const cli_verb_t  cmd_device_verbs[] = {
       cmd_device_later, 0, CLI_ANY, 0 },
 
     { "force", "IDS", "install the target, whatever is there or was held",
-      device_ids_options, cmd_device_force, 1, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_force, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "history", "ID", "its actions, newest first", device_history_options,
       cmd_device_history, 1, 1, 0 },
@@ -132,10 +137,10 @@ static const cli_verb_t  cmd_device_verbs[] = {
       1, 0 },
 
     { "pin", "IDS", "leave devices alone", device_ids_options,
-      cmd_device_pin, 1, CLI_ANY, CLI_DRY },
+      cmd_device_pin, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "set", "IDS", "set feed, mode, name, tags or poll time",
-      device_set_options, cmd_device_set, 1, CLI_ANY, CLI_DRY },
+      device_set_options, cmd_device_set, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "show", "ID", "all that is known of a device", NULL, cmd_device_show,
       1, 1, 0 },
@@ -144,13 +149,13 @@ static const cli_verb_t  cmd_device_verbs[] = {
       cmd_device_token, 1, 1, CLI_DRY },
 
     { "unblock", "IDS", "let blocked devices in again", device_ids_options,
-      cmd_device_unblock, 1, CLI_ANY, CLI_DRY },
+      cmd_device_unblock, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "unforce", "IDS", "undo force", device_ids_options,
-      cmd_device_unforce, 1, CLI_ANY, CLI_DRY },
+      cmd_device_unforce, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { "unpin", "IDS", "put devices back to the mode before",
-      device_ids_options, cmd_device_unpin, 1, CLI_ANY, CLI_DRY },
+      device_ids_options, cmd_device_unpin, 1, CLI_ANY, CLI_DRY | CLI_IDS },
 
     { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 };
@@ -192,39 +197,15 @@ static bool
 cmd_device_list(cli_t *cli)
 {
     long         limit;
-    bool         down;
+    bool         ok, down;
     char         poll_time[16], rows[24];
-    size_t       i, n;
-    const char  *sort, *near, *names[16];
-
-    sort = cli_opt(cli, "sort");
-    sort = sort ? sort : "id";
-    down = sort[0] == '-';
-    sort += down;
-    near = NULL;
-
-    for (i = 0, n = 0; device_columns[i].name != NULL; i++) {
-        names[n++] = device_columns[i].name;
-
-        if (strcmp(device_columns[i].name, sort) == 0) {
-            near = device_columns[i].name;
-        }
-    }
-
-    names[n] = NULL;
-
-    if (near == NULL) {
-        near = cli_nearest(sort, names);
-
-        return cli_usage(cli, near ? "option \"--sort\": no column \"%s\", "
-                                     "did you mean \"%s\"?"
-                                   : "option \"--sort\": no column \"%s\"%s",
-                         sort, near ? near : "");
-    }
+    filter_t     filter;
+    const char  *sort;
 
     limit = -1;
+    sort = device_sort(cli, &down);
 
-    if (!cli_opt_int(cli, "limit", 0, 1000000000, &limit)
+    if (sort == NULL || !cli_opt_int(cli, "limit", 0, 1000000000, &limit)
         || !cli_config(cli, 0))
     {
         return false;
@@ -233,10 +214,64 @@ cmd_device_list(cli_t *cli)
     snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
     snprintf(rows, sizeof(rows), "%ld", limit);
 
-    return out_query(cli, &device_spec,
-                     "SELECT * FROM goosebit_admin.device_list($1, $2, $3,"
-                     " $4, $5)", 5, cli->tenant, poll_time, near,
-                     down ? "t" : "f", limit < 0 ? NULL : rows);
+    ok = filter_option(cli, GB_FILTER_ANY, &filter)
+         && out_cursor(cli, &device_spec,
+                       "SELECT goosebit_admin.device_list($1, $2, $3, $4, $5,"
+                       " " FILTER_SQL(6, 7, 8) ")", 8, cli->tenant, poll_time,
+                       sort, down ? "t" : "f", limit < 0 ? NULL : rows,
+                       filter.ops, filter.fields, filter.values);
+
+    filter_free(&filter);
+
+    return ok;
+}
+
+
+/* "-name", "name DESC" or "name": the column, NULL after a usage error */
+
+static const char *
+device_sort(cli_t *cli, bool *down)
+{
+    size_t       i, n, len;
+    const char  *sort, *near, *words, *names[16];
+
+    sort = cli_opt(cli, "sort");
+    sort = sort ? sort : "id";
+    *down = sort[0] == '-';
+    sort += *down;
+    len = strcspn(sort, " ");
+    words = sort + len + strspn(sort + len, " ");
+
+    for (i = 0, n = 0; device_columns[i].name != NULL; i++) {
+        names[n++] = device_columns[i].name;
+    }
+
+    names[n] = NULL;
+
+    for (i = 0; i < n; i++) {
+
+        if (strlen(names[i]) != len || memcmp(names[i], sort, len) != 0) {
+            continue;
+        }
+
+        if (*words == '\0' || strcasecmp(words, "asc") == 0) {
+            return names[i];
+        }
+
+        if (strcasecmp(words, "desc") == 0) {
+            *down = !*down;
+            return names[i];
+        }
+    }
+
+    near = cli_nearest(sort, names);
+
+    (void) cli_usage(cli, near ? "option \"--sort\": no column \"%s\", did "
+                                 "you mean \"%s\"?"
+                               : "option \"--sort\": no column \"%s\"%s",
+                     sort, near ? near : "");
+
+    return NULL;
 }
 
 

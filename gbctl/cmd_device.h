@@ -1,7 +1,8 @@
 /*
- * gbctl device in four rooms: cmd_device.c has the verbs' table and what
- * reads one device or all, cmd_device_change.c what changes many,
- * cmd_device_token.c what makes one and its token, cmd_device_log.c what was.
+ * gbctl device in five rooms: cmd_device.c has the verbs' table and what
+ * reads one device or all, cmd_device_choose.c which are meant,
+ * cmd_device_change.c what changes many, cmd_device_token.c what makes one
+ * and its token, cmd_device_log.c what was.
  */
 
 #ifndef GBCTL_CMD_DEVICE_H
@@ -11,6 +12,20 @@
 #include <libpq-fe.h>
 
 #include "cli.h"
+#include "filter.h"
+
+
+/* the SQL function's parameters after tenant and devices */
+#define DEVICE_PARAMS  8
+
+
+/* IDS as an array's literal, or a filter */
+typedef struct {
+    char      *array;           /* NULL: the filter */
+    cli_ids_t  ids;
+    filter_t   filter;
+    char       poll_time[16];   /* the configuration's, for SQL */
+} device_chosen_t;
 
 
 bool cmd_device_add(cli_t *cli);
@@ -31,6 +46,23 @@ bool cmd_device_token(cli_t *cli);
 bool cmd_device_unblock(cli_t *cli);
 bool cmd_device_unforce(cli_t *cli);
 bool cmd_device_unpin(cli_t *cli);
+
+/*
+ * The devices of the first END arguments, or of --filter.  Free with
+ * device_chosen_free(), also after false.
+ */
+bool device_choose(cli_t *cli, int end, device_chosen_t *chosen)
+    __attribute__((warn_unused_result));
+void device_chosen_free(device_chosen_t *chosen);
+
+/*
+ * Calls goosebit_admin.NAME(tenant, devices, MORE...) with N more parameters.
+ * A filter is answered inside the same statement, and locks what it takes.
+ * A new result, or NULL.
+ */
+PGresult *device_call(cli_t *cli, const char *name,
+    const device_chosen_t *chosen, int n, const char *const *more)
+    __attribute__((warn_unused_result));
 
 /*
  * The values of a repeated option as a text[] literal; new, free(), NULL

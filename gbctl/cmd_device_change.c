@@ -10,11 +10,8 @@
 #include "cmd.h"
 #include "cmd_device.h"
 #include "db.h"
+#include "filter.h"
 #include "out.h"
-
-
-/* the SQL function's parameters after tenant and devices */
-#define DEVICE_PARAMS  8
 
 
 typedef struct {
@@ -25,10 +22,10 @@ typedef struct {
 
 
 static bool device_change(cli_t *cli, int end, const device_words_t *words,
-    const char *sql, int n, ...);
-static bool device_ask(cli_t *cli, const cli_ids_t *ids);
+    const char *name, int n, ...);
+static bool device_ask(cli_t *cli, const device_chosen_t *chosen);
 static bool device_print(cli_t *cli, const device_words_t *words,
-    const PGresult *res, size_t asked);
+    const PGresult *res, const device_chosen_t *chosen);
 static bool device_table(cli_t *cli, const device_words_t *words,
     const PGresult *res);
 static char *device_change_text(const char *before, const char *after);
@@ -50,9 +47,8 @@ cmd_device_assign(cli_t *cli)
         return false;
     }
 
-    return device_change(cli, cli->argc - 1, &words,
-                         "SELECT * FROM goosebit_admin.device_assign($1, $2,"
-                         " $3, $4, $5)", 3, cli->argv[cli->argc - 1],
+    return device_change(cli, cli->argc - 1, &words, "device_assign", 3,
+                         cli->argv[cli->argc - 1],
                          cli_opt(cli, "type"),
                          cli_has(cli, "confirm") ? "t" : "f");
 }
@@ -71,9 +67,8 @@ cmd_device_autoconfirm(cli_t *cli)
         return cli_usage(cli, "\"%s\" is neither \"on\" nor \"off\"", word);
     }
 
-    return device_change(cli, cli->argc - 1, &words,
-                         "SELECT * FROM goosebit_admin.device_autoconfirm($1,"
-                         " $2, $3)", 1, strcmp(word, "on") == 0 ? "t" : "f");
+    return device_change(cli, cli->argc - 1, &words, "device_autoconfirm", 1,
+                         strcmp(word, "on") == 0 ? "t" : "f");
 }
 
 
@@ -84,9 +79,7 @@ cmd_device_confirm(cli_t *cli)
         "confirmed", "without an action that waits", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_confirm($1, $2,"
-                         " true)", 0);
+    return device_change(cli, cli->argc, &words, "device_confirm", 1, "t");
 }
 
 
@@ -97,9 +90,7 @@ cmd_device_deny(cli_t *cli)
         "denied", "without an action that waits", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_confirm($1, $2,"
-                         " false)", 0);
+    return device_change(cli, cli->argc, &words, "device_confirm", 1, "f");
 }
 
 
@@ -110,9 +101,7 @@ cmd_device_block(cli_t *cli)
         "blocked", "blocked already", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_block($1, $2,"
-                         " true)", 0);
+    return device_change(cli, cli->argc, &words, "device_block", 1, "t");
 }
 
 
@@ -123,9 +112,7 @@ cmd_device_unblock(cli_t *cli)
         "let in again", "not blocked", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_block($1, $2,"
-                         " false)", 0);
+    return device_change(cli, cli->argc, &words, "device_block", 1, "f");
 }
 
 
@@ -136,9 +123,8 @@ cmd_device_cancel(cli_t *cli)
         "with an open action", "without an open action", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_cancel($1, $2,"
-                         " $3)", 1, cli_has(cli, "now") ? "t" : "f");
+    return device_change(cli, cli->argc, &words, "device_cancel", 1,
+                         cli_has(cli, "now") ? "t" : "f");
 }
 
 
@@ -147,9 +133,7 @@ cmd_device_delete(cli_t *cli)
 {
     static const device_words_t  words = { "deleted", "left", true };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_delete($1, $2)",
-                         0);
+    return device_change(cli, cli->argc, &words, "device_delete", 0);
 }
 
 
@@ -160,9 +144,7 @@ cmd_device_force(cli_t *cli)
         "forced", "forced already", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_force($1, $2,"
-                         " true)", 0);
+    return device_change(cli, cli->argc, &words, "device_force", 1, "t");
 }
 
 
@@ -173,9 +155,7 @@ cmd_device_unforce(cli_t *cli)
         "forced no more", "not forced", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_force($1, $2,"
-                         " false)", 0);
+    return device_change(cli, cli->argc, &words, "device_force", 1, "f");
 }
 
 
@@ -186,9 +166,7 @@ cmd_device_pin(cli_t *cli)
         "pinned", "pinned already", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_pin($1, $2,"
-                         " true)", 0);
+    return device_change(cli, cli->argc, &words, "device_pin", 1, "t");
 }
 
 
@@ -199,9 +177,7 @@ cmd_device_unpin(cli_t *cli)
         "pinned no more", "not pinned", false
     };
 
-    return device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_pin($1, $2,"
-                         " false)", 0);
+    return device_change(cli, cli->argc, &words, "device_pin", 1, "f");
 }
 
 
@@ -233,8 +209,7 @@ cmd_device_set(cli_t *cli)
 
     ok = add != NULL && take != NULL
          ? device_change(cli, cli->argc, &words,
-                         "SELECT * FROM goosebit_admin.device_set($1, $2, $3,"
-                         " $4, $5, $6, $7, $8)", 6, cli_opt(cli, "feed"),
+                         "device_set", 6, cli_opt(cli, "feed"),
                          cli_opt(cli, "mode"), cli_opt(cli, "name"), add,
                          take, cli_has(cli, "poll-time") ? seconds : NULL)
          : cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
@@ -286,70 +261,76 @@ device_check_tags(cli_t *cli)
 
 
 /*
- * SQL's $1 is the tenant, $2 the devices of the first END arguments, then
- * come N parameters.
+ * Calls goosebit_admin.NAME(tenant, devices, ...) with N more parameters.
+ * The devices are those of the first END arguments, or what --filter takes.
  */
 
 static bool
 device_change(cli_t *cli, int end, const device_words_t *words,
-    const char *sql, int n, ...)
+    const char *name, int n, ...)
 {
-    int          i;
-    bool         ok;
-    char        *devices;
-    va_list      args;
-    PGresult    *res;
-    cli_ids_t    ids;
-    const char  *params[DEVICE_PARAMS + 2];
-
-    if (!cli_ids(cli, 0, end, &ids)
-        || (words->gone && !device_ask(cli, &ids)))
-    {
-        cli_ids_free(&ids);
-        return false;
-    }
-
-    devices = db_array(ids.n, (const char *const *) ids.ids);
-
-    params[0] = cli->tenant;
-    params[1] = devices;
+    int              i;
+    bool             ok;
+    va_list          args;
+    PGresult        *res;
+    device_chosen_t  chosen;
+    const char      *params[DEVICE_PARAMS];
 
     va_start(args, n);
 
-    for (i = 0; i < n && i < DEVICE_PARAMS; i++) {
-        params[i + 2] = va_arg(args, const char *);
+    for (i = 0; i < n; i++) {
+        params[i] = va_arg(args, const char *);
     }
 
     va_end(args);
 
-    if (devices == NULL) {
-        ok = cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+    ok = device_choose(cli, end, &chosen)
+         && (!words->gone || device_ask(cli, &chosen));
 
-    } else {
-        res = db_callv(cli, sql, i + 2, params);
-        ok = res != NULL && device_print(cli, words, res, ids.n);
+    if (ok) {
+        res = device_call(cli, name, &chosen, n, params);
+        ok = res != NULL && device_print(cli, words, res, &chosen);
         PQclear(res);
     }
 
-    free(devices);
-    cli_ids_free(&ids);
+    device_chosen_free(&chosen);
 
     return ok;
 }
 
 
 static bool
-device_ask(cli_t *cli, const cli_ids_t *ids)
+device_ask(cli_t *cli, const device_chosen_t *chosen)
 {
-    bool   ok;
-    char  *id;
+    bool       ok;
+    char      *id;
+    PGresult  *res;
 
-    if (ids->n > 1) {
-        return cli_confirm(cli, "delete %zu devices and their history?",
-                           ids->n);
+    if (chosen->array == NULL) {
+
+        if (cli->yes || cli->dry_run) {
+            return true;
+        }
+
+        res = db_call(cli, "SELECT goosebit_admin.device_count($1, $2, "
+                      FILTER_SQL(3, 4, 5) ") AS n", 5, cli->tenant,
+                      chosen->poll_time, chosen->filter.ops,
+                      chosen->filter.fields, chosen->filter.values);
+
+        ok = res != NULL
+             && cli_confirm(cli, "delete what the filter takes, now %s "
+                            "devices, and their history?",
+                            db_value(res, 0, "n"));
+        PQclear(res);
+        return ok;
     }
 
-    id = out_clean(ids->ids[0]);
+    if (chosen->ids.n > 1) {
+        return cli_confirm(cli, "delete %zu devices and their history?",
+                           chosen->ids.n);
+    }
+
+    id = out_clean(chosen->ids.ids[0]);
     ok = cli_confirm(cli, "delete device \"%s\" and its history?",
                      id ? id : "?");
     free(id);
@@ -360,7 +341,7 @@ device_ask(cli_t *cli, const cli_ids_t *ids)
 
 static bool
 device_print(cli_t *cli, const device_words_t *words, const PGresult *res,
-    size_t asked)
+    const device_chosen_t *chosen)
 {
     int          i;
     bool         ok;
@@ -390,8 +371,11 @@ device_print(cli_t *cli, const device_words_t *words, const PGresult *res,
         device_say(cli, n, words->done);
     }
 
-    if (asked > n) {
-        device_say(cli, asked - n, words->same);
+    if (chosen->ids.n > n) {
+        device_say(cli, chosen->ids.n - n, words->same);
+
+    } else if (n == 0) {
+        cli_note(cli, "no device to change matches");
     }
 
     if (refused > 0) {

@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include <gb_duration.h>
+
 #include "cmd.h"
 #include "cmd_rollout.h"
 #include "db.h"
@@ -21,7 +23,6 @@ static bool rollout_create(cli_t *cli);
 static bool rollout_create_options(cli_t *cli, json_t *options);
 static bool rollout_created(cli_t *cli, const PGresult *res);
 static bool rollout_delete(cli_t *cli);
-static bool rollout_duration(const char *s, long *seconds);
 static bool rollout_devices(cli_t *cli);
 static bool rollout_explain(cli_t *cli);
 static bool rollout_list(cli_t *cli);
@@ -312,7 +313,9 @@ rollout_create_options(cli_t *cli, json_t *options)
     value = cli_opt(cli, "deadline");
 
     if (value != NULL) {
-        if (!rollout_duration(value, &seconds)) {
+        if (!gb_duration_parse(value, strlen(value), &seconds)
+            || seconds < 1 || seconds > ROLLOUT_DURATION_MAX)
+        {
             return cli_usage(cli, "--deadline: \"%s\" is no duration such as"
                              " 90s, 30m, 2h or 7d", value);
         }
@@ -328,42 +331,6 @@ rollout_create_options(cli_t *cli, json_t *options)
                         json_boolean(cli_has(cli, "paused")));
 
     return true;
-}
-
-
-/* "90s", "2h", "1h30m": a second to a year */
-
-static bool
-rollout_duration(const char *s, long *seconds)
-{
-    long         n, unit;
-    char        *end;
-    const char  *letter;
-
-    static const char  letters[] = "smhd";
-    static const long  units[] = { 1, 60, 3600, 86400 };
-
-    *seconds = 0;
-
-    while (*s >= '0' && *s <= '9') {
-        n = strtol(s, &end, 10);
-        letter = *end ? strchr(letters, *end) : NULL;
-
-        if (letter == NULL) {
-            return false;
-        }
-
-        unit = units[letter - letters];
-
-        if (n > ROLLOUT_DURATION_MAX / unit) {
-            return false;
-        }
-
-        *seconds += n * unit;
-        s = end + 1;
-    }
-
-    return *s == '\0' && *seconds > 0 && *seconds <= ROLLOUT_DURATION_MAX;
 }
 
 

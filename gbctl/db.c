@@ -391,6 +391,48 @@ db_stream(cli_t *cli, db_row_pt row, void *data, const char *sql, int n,
 
 
 bool
+db_fetch(cli_t *cli, db_row_pt row, void *data)
+{
+    int        rows;
+    bool       ok;
+    PGconn    *conn;
+    PGresult  *res;
+
+    static const char  fetch[] = "FETCH 1000 FROM " DB_CURSOR;
+
+    conn = cli->db->conn;
+    ok = PQsendQuery(conn, fetch) || db_fail(cli, NULL);
+
+    for (rows = 1; ok && rows > 0; /* void */ ) {
+
+        res = PQgetResult(conn);
+        rows = PQntuples(res);
+        ok = PQresultStatus(res) == PGRES_TUPLES_OK || db_fail(cli, res);
+
+        if (ok) {
+            PQclear(PQgetResult(conn));
+
+            if (rows > 0) {
+                ok = PQsendQuery(conn, fetch) || db_fail(cli, NULL);
+            }
+
+            ok = ok && row(res, data);
+        }
+
+        PQclear(res);
+    }
+
+    /* what was asked for and is not wanted any more */
+
+    while ((res = PQgetResult(conn)) != NULL) {
+        PQclear(res);
+    }
+
+    return ok;
+}
+
+
+bool
 db_begin(cli_t *cli)
 {
     if (!db_connect(cli, cli->db ? DB_ANY_SCHEMA : DB_THIS_SCHEMA)) {

@@ -27,7 +27,10 @@ typedef enum {
     DB_THIS_SCHEMA          /* everything else */
 } db_check_e;
 
-/* takes a row of a streamed result: PQntuples() is 1, borrowed */
+/* the name that SQL functions give the cursor they open */
+#define DB_CURSOR  "goosebit_list"
+
+/* takes the next rows of a streamed result, borrowed */
 typedef bool (*db_row_pt)(PGresult *res, void *data);
 
 
@@ -70,6 +73,13 @@ bool db_run(cli_t *cli, const char *sql, int n, ...)
  */
 bool db_stream(cli_t *cli, db_row_pt row, void *data, const char *sql,
     int n, const char *const *params) __attribute__((warn_unused_result));
+
+/*
+ * Hands ROW the rows of DB_CURSOR, some at a time, while the next are on
+ * their way; also once none, at the end.
+ */
+bool db_fetch(cli_t *cli, db_row_pt row, void *data)
+    __attribute__((warn_unused_result));
 
 /*
  * A transaction around several calls.  With --dry-run it is already open,

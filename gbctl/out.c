@@ -81,7 +81,52 @@ out_queryv(cli_t *cli, const out_list_t *spec, const char *sql, int n,
 }
 
 
-/* all rows of a result, which in a stream is one */
+bool
+out_cursor(cli_t *cli, const out_list_t *spec, const char *sql, int n, ...)
+{
+    int            i;
+    bool           ok;
+    va_list        args;
+    PGresult      *res;
+    const char    *params[OUT_PARAMS_MAX];
+    out_stream_t   stream;
+
+    va_start(args, n);
+
+    for (i = 0; i < n && i < OUT_PARAMS_MAX; i++) {
+        params[i] = va_arg(args, const char *);
+    }
+
+    va_end(args);
+
+    stream.cli = cli;
+    stream.spec = spec;
+    stream.headed = false;
+
+    /* for what the rows are joined and sorted in, on their way */
+
+    res = db_begin(cli) && db_run(cli, "SET LOCAL work_mem = '64MB'", 0)
+          ? db_callv(cli, sql, i, params) : NULL;
+    ok = res != NULL;
+
+    PQclear(res);
+
+    if (ok && (cli->format == CLI_JSONL || cli->format == CLI_CSV
+               || cli->format == CLI_NAME))
+    {
+        ok = db_fetch(cli, out_row, &stream);
+
+    } else if (ok) {
+        res = db_call(cli, "FETCH ALL FROM " DB_CURSOR, 0);
+        ok = res != NULL && out_list(cli, spec, res);
+        PQclear(res);
+    }
+
+    return ok && db_commit(cli);
+}
+
+
+/* all rows of a result, which in a stream are some */
 
 static bool
 out_row(PGresult *res, void *data)
@@ -89,7 +134,6 @@ out_row(PGresult *res, void *data)
     int            i, row;
     char          *text;
     bool           ok;
-    json_t        *json;
     out_stream_t  *stream;
 
     stream = data;
@@ -110,11 +154,7 @@ out_row(PGresult *res, void *data)
             ok = out_csv_row(res, row);
 
         } else if (stream->cli->format == CLI_JSONL) {
-            json = out_row_json(res, row);
-            ok = json != NULL
-                 && json_dumpf(json, stdout, JSON_COMPACT) == 0
-                 && putchar('\n') != EOF;
-            json_decref(json);
+            ok = out_json_line(stdout, res, row);
 
         } else {
             i = stream->spec && stream->spec->key

@@ -53,6 +53,10 @@ bool out_query(cli_t *cli, const out_list_t *spec, const char *sql, int n,
 bool out_queryv(cli_t *cli, const out_list_t *spec, const char *sql, int n,
     const char *const *params) __attribute__((warn_unused_result));
 
+/* the same for SQL that opens DB_CURSOR over the rows */
+bool out_cursor(cli_t *cli, const out_list_t *spec, const char *sql, int n,
+    ...) __attribute__((warn_unused_result));
+
 /* prints all rows of a result as a list: JSON is an array */
 bool out_list(cli_t *cli, const out_list_t *spec, const PGresult *res);
 

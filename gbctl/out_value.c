@@ -26,7 +26,6 @@
 #define OUT_JSONB        3802
 
 
-static json_t *out_value_json(Oid type, const char *value);
 static json_t *out_array_json(const char *value, bool numbers);
 static char *out_json_human(const json_t *value, int depth);
 static char *out_join(char *text, const char *separator, const char *more);
@@ -130,7 +129,40 @@ out_row_json(const PGresult *res, int row)
 }
 
 
-static json_t *
+out_class_e
+out_class(Oid type)
+{
+    switch (type) {
+
+    case OUT_BOOL:
+        return OUT_CLASS_BOOL;
+
+    case OUT_INT8:
+    case OUT_INT2:
+    case OUT_INT4:
+    case OUT_OID:
+        return OUT_CLASS_INTEGER;
+
+    case OUT_TIMESTAMPTZ:
+        return OUT_CLASS_TIME;
+
+    case OUT_FLOAT4:
+    case OUT_FLOAT8:
+    case OUT_NUMERIC:
+    case OUT_JSON:
+    case OUT_JSONB:
+    case OUT_INT4_ARRAY:
+    case OUT_INT8_ARRAY:
+    case OUT_TEXT_ARRAY:
+        return OUT_CLASS_TREE;
+
+    default:
+        return OUT_CLASS_TEXT;
+    }
+}
+
+
+json_t *
 out_value_json(Oid type, const char *value)
 {
     char     time[64];

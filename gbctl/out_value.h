@@ -12,6 +12,24 @@
 #include "out.h"
 
 
+/* how a type is written as JSON */
+typedef enum {
+    OUT_CLASS_TEXT = 0,
+    OUT_CLASS_BOOL,
+    OUT_CLASS_INTEGER,
+    OUT_CLASS_TIME,
+    OUT_CLASS_TREE              /* takes out_value_json() */
+} out_class_e;
+
+
+out_class_e out_class(Oid type);
+
+/* a new value that is not NULL, or NULL without memory */
+json_t *out_value_json(Oid type, const char *value);
+
+/* the row as a line of JSON; false where it can't be written */
+bool out_json_line(FILE *fp, const PGresult *res, int row);
+
 /* a new object with every column of the row, or NULL without memory */
 json_t *out_row_json(const PGresult *res, int row);
 

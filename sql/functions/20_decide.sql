@@ -175,6 +175,7 @@ BEGIN
           AND (r.start_at IS NULL OR r.start_at <= at)
           AND goosebit.software_fits(r.tenant_id, r.software_id, dev.hw_model,
                                      dev.hw_revision)
+          AND (r.filter IS NULL OR goosebit.filter_takes(dev, r))
         ORDER BY r.id DESC
         LIMIT 1;
 

@@ -1,135 +1,90 @@
 -- gbctl device: the fleet as a list, and one device whole.
 
 
--- One row a device. A short list looks at the devices it shows and no others:
--- by id that is a walk of the index. A long one, and one sorted by what only
--- the target tells, asks for the target of one device of each kind, since
--- target() reads nothing else of a device than what makes a kind here: a
--- million devices cost as many questions as there are kinds. The plan is made
--- for the call, so the CASEs on parameters are gone from it; it can't know how
--- few kinds there are, and would sort the fleet to merge the two.
+-- What a list is sorted by, as SQL, or NULL.
+CREATE FUNCTION goosebit.device_order(sort text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE WHEN sort IN ('sw_version', 'target_version')
+                THEN '($3 ->> (' || goosebit.filter_column(sort)
+                     || ')) COLLATE "C"'
+                WHEN sort = 'online'
+                THEN 'NOT ' || goosebit.filter_column(sort)
+                WHEN sort NOT IN ('tag', 'attr')
+                THEN goosebit.filter_column(sort) END
+$$;
+COMMENT ON FUNCTION goosebit.device_order IS 'ORDER BY of a column, or NULL';
+
+
+-- A cursor over a row a device. Rows are sent as they are found, and the
+-- list is kept nowhere; but who reads them has no rights on tables, so all
+-- that calls functions is done here, and the rest is joins. A short list asks
+-- for the targets of its own devices only: by id that is a walk of the index.
+-- The cursor lives as long as the transaction.
 CREATE FUNCTION goosebit_admin.device_list(
     tenant text, poll_time int, sort text DEFAULT 'id',
-    descending boolean DEFAULT false, row_limit bigint DEFAULT NULL)
-RETURNS TABLE (
-    id text, name text, hw_model text, hw_revision text, sw_version text,
-    feed text, mode text, state text, progress int, target_version text,
-    last_seen timestamptz, online boolean
-)
+    descending boolean DEFAULT false, row_limit bigint DEFAULT NULL,
+    filter goosebit_admin.filter DEFAULT NULL)
+RETURNS refcursor
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
-SET enable_mergejoin = off
+SET cursor_tuple_fraction = 1
 SET jit = off
 AS $$
 DECLARE
-    t    goosebit.tenant;
-    long boolean := row_limit IS NULL OR row_limit > 1000
-                    OR sort IN ('progress', 'target_version', 'online');
-    keys jsonb := '{}';
+    list  refcursor := 'goosebit_list';
+    q     goosebit.device_query := goosebit.device_query(
+              goosebit.tenant_id(tenant), poll_time, filter);
+    ids   bigint[];
+    needs text[] := CASE sort WHEN 'last_seen' THEN '{seen}'
+                              WHEN 'online' THEN '{seen}'
+                              WHEN 'progress' THEN '{action}'
+                              ELSE '{}' END;
+    ends  text := ' ORDER BY ' || goosebit.device_order(sort)
+               || CASE WHEN sort = 'id' THEN CASE WHEN descending
+                                                  THEN ' DESC' ELSE '' END
+                       WHEN descending THEN ' DESC NULLS LAST, d.controller_id'
+                       ELSE ' NULLS LAST, d.controller_id' END;
 BEGIN
-    SELECT * INTO t FROM goosebit.tenant x
-    WHERE x.id = goosebit.tenant_id(tenant);
-
-    IF sort = 'sw_version' THEN
-        SELECT jsonb_object_agg(v.sw_version,
-                                goosebit.version_key(v.sw_version))
-        INTO keys
-        FROM (SELECT DISTINCT d.sw_version FROM goosebit.device d
-              WHERE d.tenant_id = t.id AND d.sw_version IS NOT NULL) v;
+    IF ends IS NULL THEN
+        PERFORM goosebit.fail('GB003', format('no column "%s"', sort));
     END IF;
 
-    RETURN QUERY
-    WITH targets AS MATERIALIZED (
-        SELECT k.*, v.version,
-               CASE sort WHEN 'target_version'
-                         THEN goosebit.version_key(v.version) END AS key
-        FROM (SELECT d.mode, d.feed, d.hw_model, d.hw_revision,
-                     COALESCE(d.assigned_software_id, 0) AS assigned,
-                     min(d.id) AS device_id
-              FROM goosebit.device d
-              WHERE long AND d.tenant_id = t.id
-              GROUP BY 1, 2, 3, 4, 5) k
-        JOIN goosebit.device d
-          ON d.tenant_id = t.id AND d.id = k.device_id
-        CROSS JOIN LATERAL goosebit.target(d, now()) v
-    )
-    SELECT p.controller_id, p.name, p.hw_model, p.hw_revision, p.sw_version,
-           p.feed, p.mode, p.state, p.progress,
-           CASE WHEN long THEN k.version
-                ELSE (SELECT v.version
-                      FROM goosebit.device x
-                      CROSS JOIN LATERAL goosebit.target(x, now()) v
-                      WHERE x.tenant_id = t.id AND x.id = p.device_id) END,
-           p.seen_at,
-           goosebit.online(p.seen_at,
-               goosebit.poll_time(p.poll_time, t.poll_time,
-                                  device_list.poll_time), now())
-    FROM (
-        SELECT d.*, s.seen_at,
-               CASE WHEN a.id IS NOT NULL THEN a.progress::int
-                    WHEN d.state = 'finished' THEN 100 END AS progress
-        FROM (SELECT x.id AS device_id, x.controller_id, x.name, x.hw_model,
-                     x.hw_revision, x.sw_version, x.feed, x.mode, x.state,
-                     x.poll_time, x.open_action_id,
-                     COALESCE(x.assigned_software_id, 0) AS assigned,
-                     CASE sort
-                     WHEN 'name' THEN x.name
-                     WHEN 'hw_model' THEN x.hw_model
-                     WHEN 'hw_revision' THEN x.hw_revision
-                     WHEN 'sw_version' THEN keys ->> x.sw_version
-                     WHEN 'feed' THEN x.feed
-                     WHEN 'mode' THEN x.mode
-                     WHEN 'state' THEN x.state
-                     END COLLATE "C" AS key
-              FROM goosebit.device x
-              WHERE x.tenant_id = t.id) d
-        LEFT JOIN goosebit.device_seen s
-          ON s.tenant_id = t.id AND s.device_id = d.device_id
-        LEFT JOIN goosebit.action a
-          ON a.tenant_id = t.id AND a.device_id = d.device_id
-         AND a.id = d.open_action_id AND a.ended_at IS NULL
-        ORDER BY
-            CASE WHEN NOT long AND NOT descending THEN d.key END NULLS LAST,
-            CASE WHEN NOT long AND descending THEN d.key END
-                DESC NULLS LAST,
-            CASE WHEN NOT long AND sort = 'last_seen' AND NOT descending
-                 THEN s.seen_at END NULLS LAST,
-            CASE WHEN NOT long AND sort = 'last_seen' AND descending
-                 THEN s.seen_at END DESC NULLS LAST,
-            CASE WHEN NOT long AND sort = 'id' AND descending
-                 THEN d.controller_id END DESC,
-            CASE WHEN NOT long THEN d.controller_id END
-        LIMIT CASE WHEN NOT long THEN row_limit END) p
-    LEFT JOIN targets k
-      ON k.mode = p.mode AND k.feed = p.feed AND k.hw_model = p.hw_model
-     AND k.hw_revision = p.hw_revision AND k.assigned = p.assigned
-    ORDER BY
-        CASE WHEN NOT descending
-             THEN CASE sort WHEN 'target_version' THEN k.key ELSE p.key END
-                  COLLATE "C" END NULLS LAST,
-        CASE WHEN descending
-             THEN CASE sort WHEN 'target_version' THEN k.key ELSE p.key END
-                  COLLATE "C" END DESC NULLS LAST,
-        CASE WHEN sort = 'last_seen' AND NOT descending
-             THEN p.seen_at END NULLS LAST,
-        CASE WHEN sort = 'last_seen' AND descending
-             THEN p.seen_at END DESC NULLS LAST,
-        CASE WHEN sort = 'progress'
-             THEN p.progress * CASE WHEN descending THEN -1 ELSE 1 END
-             END NULLS LAST,
-        CASE WHEN sort = 'online'
-             THEN goosebit.online(p.seen_at,
-                      goosebit.poll_time(p.poll_time, t.poll_time,
-                                         device_list.poll_time), now())
-                  <> NOT descending END,
-        CASE WHEN sort = 'id' AND descending THEN p.controller_id END DESC,
-        p.controller_id
-    LIMIT row_limit;
+    IF sort = 'sw_version' THEN
+        q.keys := q.keys || goosebit.version_keys(q.tenant_id, sort);
+    END IF;
+
+    IF row_limit <= 1000 AND sort <> 'target_version'
+       AND NOT 'target' = ANY (q.needs)
+    THEN
+        EXECUTE 'SELECT ARRAY(SELECT d.id' || goosebit.device_from(q, needs)
+            || ends || ' LIMIT $6)'
+        INTO ids
+        USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, row_limit;
+
+        q := goosebit.device_kinds(q, ids);
+        q.condition := 'd.id = ANY ($7)';
+        q.needs := '{}';
+    ELSE
+        q := goosebit.device_kinds(q, NULL);
+    END IF;
+
+    OPEN list NO SCROLL FOR EXECUTE
+        'SELECT d.controller_id AS id, d.name, d.hw_model, d.hw_revision,'
+        ' d.sw_version, d.feed, d.mode, d.state, '
+        || goosebit.filter_column('progress') || ' AS progress,'
+        ' k.version AS target_version, s.seen_at AS last_seen, '
+        || goosebit.filter_column('online') || ' AS online'
+        || goosebit.device_from(q, '{seen,action,target}') || ends
+        || ' LIMIT $6'
+    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, row_limit, ids;
+    RETURN list;
 END
 $$;
 COMMENT ON FUNCTION goosebit_admin.device_list IS
-    'one row a device; sort is a column, row_limit NULL is all';
+    'a cursor over a row a device; sort is a column, row_limit NULL is all';
 
 
 -- What the links of a poll are now, and would be once start() has done what

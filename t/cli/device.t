@@ -240,7 +240,7 @@ $r = gbctl('show', "a\e[31m\xc2\x9b");
 is($r->{err}, qq{gbctl: device "a?[31m??": not found\n},
     'an id with control characters is shown safely');
 for (['list', '--sort', 'sate'], ['list', '--limit', '-1'], ['list', 'x'],
-    ['show'], ['show', 'a', 'b'], ['list', '--filter', 'feed=x'],
+    ['show'], ['show', 'a', 'b'], ['list', '--filter', 'fed=x'],
     ['add', 'q', '--mode', 'x'], ['add', 'q', '--token', 'a', '--new-token'],
     ['token', 'a'], ['token', 'a', '--new', '--clear'],
     ['token', 'a', '--set', 'T'], ['confirm'], ['deny'],

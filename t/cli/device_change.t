@@ -302,7 +302,9 @@ for (['set', 'a'], ['set', '--feed', 'x'], ['set', 'a', '--mode', 'x'],
     (map { ['set', 'a', '--poll-time', $_] } '1', '24:00:00', '00:00:00',
         '00:60:00', '-1:00:00', '1:2:3x'),
     ['assign', 'a'], ['assign', 'a', $two, '--type', 'x'],
-    ['assign', 'a', $two, '--window', 'x'], ['pin'], ['pin', '--filter', 'feed=x'], ['cancel', ''])
+    ['assign', 'a', $two, '--window', 'x'], ['pin'],
+    ['pin', 'a', '--filter', 'feed=x'], ['pin', '--filter', ''],
+    ['assign', '--filter', 'feed=x'], ['cancel', ''])
 {
     my $bad = gbctl(@$_);
     is($bad->{exit}, 2, "@$_: exit 2");

@@ -127,7 +127,10 @@ typedef struct {
     ngx_http_complex_value_t      *tenant;          /* NULL: any configured */
     ngx_http_complex_value_t      *base_url;        /* NULL: $scheme://… */
     off_t                          max_body;        /* client_max_body_size */
-    unsigned                       ddi:1;           /* says goosebit */
+
+    u_char                        *file;    /* where to blame: goosebit's */
+    ngx_uint_t                     line;
+    unsigned                       ddi:1;   /* says goosebit */
 } ngx_http_goosebit_loc_conf_t;
 
 
@@ -155,6 +158,8 @@ typedef struct {
 
     void                          *data;        /* the handler's own */
     void                          *body;        /* the body reader's own */
+    void                          *object;      /* the object store's own, as
+                                                   soon as it delivers */
 
     unsigned                       answered:1;  /* by us: the error page
                                                    filter leaves it alone */

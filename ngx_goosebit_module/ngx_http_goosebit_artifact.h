@@ -1,27 +1,39 @@
 /*
- * artifact: what SQL allowed -> the file, by NGINX's own machinery, or a
- * redirect to where it lies.
+ * artifact: authorised by SQL -> delivered from where it lies: a file, the
+ * object store, or elsewhere.  Two steps, so that who knows an artifact
+ * already can take the second alone.
  */
 
 #ifndef NGX_HTTP_GOOSEBIT_ARTIFACT_H
 #define NGX_HTTP_GOOSEBIT_ARTIFACT_H
 
 
-#include "ngx_http_goosebit.h"
+#include "ngx_http_goosebit_artifact_head.h"
 #include "ngx_http_goosebit_pg.h"
 
 
 /*
- * result holds the row of goosebit_ddi.artifact with status 200; borrowed for
- * the call.  Answers with the bytes (Range, If-Range and the other conditions
- * are NGINX's filters'; ETag is the SHA-1 in quotes), or 302 to a remote uri
- * without its user and password.  A file that is missing: 404, that can't be
- * read, or is not what was registered: 503, each with one line in the log.
- * Returns what ngx_http_finalize_request() takes; NGX_DECLINED: the row is not
- * what it should be, and nothing was sent.
+ * The row of goosebit_ddi.artifact with status 200, copied to r->pool.
+ * NGX_DECLINED: the row is not what it should be.  NGX_ERROR: out of memory.
  */
-ngx_int_t ngx_http_goosebit_artifact(ngx_http_request_t *r,
-    ngx_http_goosebit_main_conf_t *mcf, ngx_http_goosebit_pg_result_t *result);
+ngx_int_t ngx_http_goosebit_artifact_row(ngx_http_request_t *r,
+    ngx_http_goosebit_pg_result_t *result, ngx_http_goosebit_artifact_t *a);
+
+/*
+ * Answers a request that may have the artifact, with its bytes or a 302.  What
+ * can't be had is 404 or 503 with an empty body and one line in the log.
+ * Returns what ngx_http_finalize_request() takes; NGX_DECLINED: the artifact
+ * is not what it should be, and nothing was sent; NGX_DONE: the request goes
+ * on elsewhere, and the caller's reference to it was given back.
+ */
+ngx_int_t ngx_http_goosebit_artifact_deliver(ngx_http_request_t *r,
+    ngx_http_goosebit_artifact_t *a);
+
+
+/* ---- between the files of this room */
+
+ngx_int_t ngx_http_goosebit_artifact_file(ngx_http_request_t *r,
+    ngx_http_goosebit_artifact_t *a);
 
 
 #endif /* NGX_HTTP_GOOSEBIT_ARTIFACT_H */

@@ -159,6 +159,12 @@ ngx_http_goosebit_ddi_handler(ngx_http_request_t *r)
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
 
+    if (ddi->ctx->object) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "goosebit_object_store leads back to \"goosebit\"");
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
     rc = ngx_http_goosebit_ddi_route(ddi);
 
     if (rc == NGX_ERROR) {

@@ -282,7 +282,16 @@ ngx_int_t
 ngx_http_goosebit_ddi_row_artifact(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
-    return ngx_http_goosebit_artifact(ddi->request, ddi->mcf, result);
+    ngx_int_t                     rc;
+    ngx_http_goosebit_artifact_t  artifact;
+
+    rc = ngx_http_goosebit_artifact_row(ddi->request, result, &artifact);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_goosebit_artifact_deliver(ddi->request, &artifact);
 }
 
 

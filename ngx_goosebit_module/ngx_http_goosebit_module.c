@@ -28,8 +28,6 @@ static char *ngx_http_goosebit_database_option(ngx_conf_t *cf,
     ngx_http_goosebit_database_t *db, ngx_str_t *option);
 static char *ngx_http_goosebit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_goosebit_status(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 static ngx_int_t ngx_http_goosebit_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_goosebit_load(ngx_conf_t *cf,
@@ -71,14 +69,14 @@ static ngx_command_t  ngx_http_goosebit_commands[] = {
       ngx_http_goosebit,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
-      NULL },
+      ngx_http_goosebit_ddi_handler },
 
     { ngx_string("goosebit_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_http_goosebit_status,
+      ngx_http_goosebit,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
-      NULL },
+      ngx_http_goosebit_status_handler },
 
     { ngx_string("goosebit_tenant"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -272,30 +270,21 @@ invalid:
 }
 
 
+/* goosebit and goosebit_status: cmd->post is the handler */
+
 static char *
 ngx_http_goosebit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_goosebit_loc_conf_t   *lcf;
     ngx_http_goosebit_main_conf_t  *mcf;
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_goosebit_ddi_handler;
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_goosebit_module);
-    mcf->used = 1;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_goosebit_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_core_loc_conf_t       *clcf;
-    ngx_http_goosebit_main_conf_t  *mcf;
+    lcf = conf;
+    lcf->line = cf->conf_file->line;
+    lcf->file = cf->conf_file->file.name.data;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_goosebit_status_handler;
+    clcf->handler = (ngx_http_handler_pt) cmd->post;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_goosebit_module);
     mcf->used = 1;
@@ -363,6 +352,8 @@ ngx_http_goosebit_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (clcf->noname && clcf->handler == NULL && prev->ddi) {
         clcf->handler = ngx_http_goosebit_ddi_handler;
+        conf->file = prev->file;
+        conf->line = prev->line;
     }
 
     if (clcf->handler == ngx_http_goosebit_ddi_handler) {

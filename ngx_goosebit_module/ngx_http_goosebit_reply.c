@@ -521,15 +521,23 @@ ngx_http_goosebit_reply_filter(ngx_http_request_t *r)
 
 
 /*
- * An error page of one of our locations; or of NGINX's parser, which gives up
- * before there is a location, on what looks like a device's request.
+ * An error page of one of our locations, or of where one has led on to; or of
+ * NGINX's parser, which gives up before there is a location, on what looks
+ * like a device's request.
  */
 
 static ngx_uint_t
 ngx_http_goosebit_reply_ours(ngx_http_request_t *r)
 {
-    size_t   len;
-    u_char  *p;
+    size_t                    len;
+    u_char                   *p;
+    ngx_http_goosebit_ctx_t  *ctx;
+
+    ctx = ngx_http_goosebit_ctx_get(r);
+
+    if (ctx && ctx->object) {
+        return 1;
+    }
 
     if (r->content_handler) {
         return r->content_handler == ngx_http_goosebit_reply_handler;

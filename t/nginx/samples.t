@@ -1,9 +1,12 @@
-# nginx starts with each sample for authentication as it is, and does what the
-# sample says. Only paths, ports, names and hashes are replaced.
+# nginx starts with each sample for authentication, and with that for S3, as it
+# is, and does what the sample says. Only paths, ports, names and hashes are
+# replaced.
 
 use FindBin;
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Goosebit::Certs;
+use Goosebit::Device;
+use Goosebit::S3;
 use Goosebit::Test;
 
 my $c = Goosebit::Certs->new;
@@ -24,9 +27,11 @@ my $v1 = 'controller/v1';
 sub sample {
     my ($name, $yaml, %replace) = @_;
     my $text = slurp("conf/nginx-$name.conf");
+    my $more = delete $replace{http} // '';
     %replace = (
         '/etc/goosebit.yaml' => '@DIR@/goosebit.yaml',
         'host=/var/run/postgresql' => 'host=@SOCKET@',
+        'listen 60053;' => 'listen @LISTEN@:@PORT@;',
         'listen 443 ' => 'listen @LISTEN@:@PORT@ ',
         'listen 127.0.0.1:60053' => 'listen @LISTEN@:@PORT@',
         '/etc/ssl/goosebit/server.pem' => $c->pem('server'),
@@ -50,6 +55,7 @@ http {
 $temp
 access_log \@DIR\@/logs/access.log;
 $text
+$more
 }
 CONF
 }
@@ -122,6 +128,46 @@ subtest 'tenants' => sub {
     is(ask($s, 'localhost', "ALPHA/$v1/one", 'one')->{status}, 404,
         'any other name is nobody\'s');
     is($try->('alpha', 'ALPHA', 'one'), 401, 'no certificate');
+};
+
+# The store is that of endpoint_url, behind TLS, and signatures hold its name.
+subtest 's3' => sub {
+    my $s3 = Goosebit::S3->new;
+    my ($port, $to) = (Goosebit::Certs::port(), $s3->port);
+    $c->make('s3', '/CN=x', by => 'server-ca', san => 'DNS:s3.example.com');
+    my $s = sample('s3', $s3->yaml(endpoint_url => 'https://s3.example.com'),
+        '/var/cache/nginx/goosebit' => '@DIR@/tmp/cache',
+        's3.example.com:443' => "127.0.0.1:$port",
+        '/etc/ssl/certs/ca-certificates.crt' => $c->pem('server-ca'),
+        http => "server { listen 127.0.0.1:$port ssl;
+            ssl_certificate @{[$c->pem('s3')]};
+            ssl_certificate_key @{[$c->key('s3')]};
+            location / { proxy_pass http://127.0.0.1:$to;
+                proxy_set_header Host \$http_host; } }");
+
+    my $image = do {
+        local $s->{env}{GOOSEBIT_STORAGE__BACKEND} = 'filesystem';
+        Goosebit::Device::image($s, '2.0.0', size => 5_000_000);
+    };
+    $s3->request('PUT', '/artifacts/' . ($image->{sha256} =~ s{^..}{$&/}r)
+        . '/image-2.0.0.swu', body => $image->{bytes});
+    Goosebit::Device::rollout($s, $image->{id});
+
+    my $gets = sub { scalar(() = $s3->log =~ m{\| GET \| /artifacts/}g) };
+    my $before = $gets->();
+    my @http;
+    for my $id (qw(one two)) {
+        my $d = Goosebit::Device->new($s, $id);
+        $d->register;
+        my ($url) = $d->get('deploymentBase', $d->action)->{json}{deployment}
+            {chunks}[0]{artifacts}[0]{_links}{download}{href}
+            =~ m{^http://[^/]+(/.*)};
+        push @http, $s->http(timeout => 30);
+        $http[-1]->send_request('GET', $url);
+    }
+    ok($_->response('GET')->{body} eq $image->{bytes}, 'a device has it all')
+        for @http;
+    is($gets->() - $before, 2, 'S3 was asked once for each of two slices');
 };
 
 done_testing;

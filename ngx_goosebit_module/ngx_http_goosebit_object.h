@@ -1,0 +1,81 @@
+/*
+ * object: artifacts in an object store that speaks S3.  An internal location
+ * proxies to the store, with what variables sign; a filter makes of the
+ * store's answers what a file's would be.  A module of its own in the same
+ * file, with its own directives.
+ */
+
+#ifndef NGX_HTTP_GOOSEBIT_OBJECT_H
+#define NGX_HTTP_GOOSEBIT_OBJECT_H
+
+
+#include "ngx_http_goosebit_artifact_head.h"
+
+#include "gb_s3.h"
+
+
+typedef enum {
+    NGX_HTTP_GOOSEBIT_OBJECT_NONE = 0,      /* artifacts are files */
+    NGX_HTTP_GOOSEBIT_OBJECT_STREAM,
+    NGX_HTTP_GOOSEBIT_OBJECT_REDIRECT
+} ngx_http_goosebit_object_delivery_e;
+
+
+typedef struct {
+    gb_s3_t                        s3;      /* strings are goosebit.yaml's */
+    gb_s3_key_t                    key;     /* of this worker, of the day */
+    ngx_array_t                    locations;   /* of those that say goosebit:
+                                                   ngx_http_goosebit_object_
+                                                   location_t */
+    unsigned                       used:1;  /* storage.backend is s3 */
+} ngx_http_goosebit_object_main_conf_t;
+
+
+typedef struct {
+    ngx_str_t                      store;       /* "/uri" or "@name"; data
+                                                   NULL: none */
+    ngx_uint_t                     delivery;
+    time_t                         ttl;         /* of presigned URLs, s */
+} ngx_http_goosebit_object_conf_t;
+
+
+/* an artifact on its way from the store; in r->pool */
+typedef struct {
+    ngx_http_goosebit_artifact_t   artifact;
+    ngx_str_t                      uri;         /* encoded, a C string, too */
+    unsigned                       accepted:1;  /* the store has sent it */
+} ngx_http_goosebit_object_t;
+
+
+/* how artifacts that are not elsewhere get from here to the device */
+ngx_http_goosebit_object_delivery_e ngx_http_goosebit_object_delivery(
+    ngx_http_request_t *r);
+
+/*
+ * A URL by which anybody may have the artifact for goosebit_presign_ttl.
+ * NGX_DECLINED: it can't have one.  NGX_ERROR: out of memory.
+ */
+ngx_int_t ngx_http_goosebit_object_url(ngx_http_request_t *r,
+    ngx_http_goosebit_artifact_t *a, ngx_str_t *url);
+
+/*
+ * Leads the request on to goosebit_object_store.  NGX_DONE: with the caller's
+ * reference given back; NGX_DECLINED: the artifact has no name there;
+ * NGX_ERROR: out of memory.
+ */
+ngx_int_t ngx_http_goosebit_object_stream(ngx_http_request_t *r,
+    ngx_http_goosebit_artifact_t *a);
+
+
+/* ---- between the files of this room */
+
+ngx_int_t ngx_http_goosebit_object_add_variables(ngx_conf_t *cf);
+
+/* postconfiguration: the filter for what the store answers */
+void ngx_http_goosebit_object_filter_init(void);
+
+
+extern ngx_module_t  ngx_http_goosebit_object_module;
+
+
+#endif /* NGX_HTTP_GOOSEBIT_OBJECT_H */

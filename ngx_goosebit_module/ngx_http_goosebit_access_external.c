@@ -40,7 +40,7 @@ ngx_http_goosebit_access_remembered(ngx_http_request_t *r,
     if (ngx_http_goosebit_access_zone_key(r, auth, key) == NGX_OK
         && ngx_http_goosebit_access_zone_find(amcf, key, acf->cache))
     {
-        ngx_str_set(&auth->scheme, "external");
+        auth->scheme = NGX_HTTP_GOOSEBIT_AUTH_EXTERNAL;
         auth->proven = 1;
     }
 }

@@ -105,9 +105,6 @@ ngx_http_goosebit_access_identity(ngx_http_request_t *r,
     ngx_http_goosebit_ctx_t          *ctx;
     ngx_http_goosebit_access_conf_t  *acf;
 
-    static ngx_str_t  proven = ngx_string("proven");
-    static ngx_str_t  refused = ngx_string("refused");
-
     acf = ngx_http_get_module_loc_conf(r, ngx_http_goosebit_access_module);
 
     ngx_str_null(&id);
@@ -176,10 +173,8 @@ ngx_http_goosebit_access_identity(ngx_http_request_t *r,
         }
     }
 
-    auth->scheme = proven;
+    ngx_http_goosebit_auth_known(auth, NGX_HTTP_GOOSEBIT_AUTH_PROVEN);
     auth->proven = 1;
-    ngx_str_null(&auth->credential);
-    ngx_str_null(&auth->token);
 
     return NGX_OK;
 
@@ -189,9 +184,7 @@ refuse:
                   "client's identity \"%V\" is not taken for \"%V\" of \"%V\" "
                   "(issuer \"%V\")", &id, &ctx->device, &ctx->tenant, &hash);
 
-    auth->scheme = refused;
-    ngx_str_null(&auth->credential);
-    ngx_str_null(&auth->token);
+    ngx_http_goosebit_auth_known(auth, NGX_HTTP_GOOSEBIT_AUTH_REFUSED);
 
     return NGX_OK;
 }

@@ -153,6 +153,12 @@ ngx_http_goosebit_access_zone_key(ngx_http_request_t *r,
 
     zone = amcf->shm_zone->data;
 
+    ngx_http_goosebit_auth_digest(auth);
+
+    if (auth->credential.data == NULL) {
+        return NGX_ERROR;
+    }
+
     parts[0] = acf->request.len ? &acf->request : &amcf->remote->url;
     parts[1] = &acf->args;
     parts[2] = &acf->ca;

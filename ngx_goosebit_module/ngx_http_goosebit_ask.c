@@ -6,7 +6,7 @@
 #include "ngx_http_goosebit_ask.h"
 #include "ngx_http_goosebit_access.h"
 #include "ngx_http_goosebit_ddi_param.h"
-#include "ngx_http_goosebit_sync.h"
+#include "ngx_http_goosebit_quiet.h"
 
 
 static ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_create(
@@ -18,6 +18,10 @@ static void ngx_http_goosebit_ask_refused(
     ngx_http_goosebit_pg_result_t *result, void *data);
 static void ngx_http_goosebit_ask_result(
     ngx_http_goosebit_pg_result_t *result, void *data);
+static void ngx_http_goosebit_ask_followers(ngx_http_goosebit_ddi_t *ddi,
+    ngx_queue_t *followers, ngx_http_goosebit_pg_result_t *result);
+static ngx_int_t ngx_http_goosebit_ask_respond(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
 static ngx_int_t ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 static ngx_int_t ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
@@ -27,12 +31,6 @@ static ngx_int_t ngx_http_goosebit_ask_register(ngx_http_goosebit_ddi_t *ddi,
 static ngx_int_t ngx_http_goosebit_ask_outside(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 static void ngx_http_goosebit_ask_again(ngx_uint_t status, void *data);
-static ngx_uint_t ngx_http_goosebit_ask_said(
-    ngx_http_goosebit_pg_result_t *result, const char *column, char *word);
-static ngx_uint_t ngx_http_goosebit_ask_status(ngx_http_goosebit_ddi_t *ddi,
-    ngx_http_goosebit_pg_result_t *result);
-static ngx_int_t ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
-    ngx_http_goosebit_pg_result_t *result, ngx_uint_t status);
 
 
 static ngx_http_goosebit_pg_query_t *
@@ -110,11 +108,19 @@ ngx_http_goosebit_ask_refuse(ngx_http_goosebit_ddi_t *ddi, ngx_uint_t status)
 }
 
 
-/* a client that leaves meanwhile ends the request, and so detaches q */
-
 static void
 ngx_http_goosebit_ask_submit(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_query_t *q)
+{
+    ngx_http_goosebit_ask_wait(ddi);
+    ngx_http_goosebit_pg_submit(ddi->mcf->pg, q);
+}
+
+
+/* a client that leaves meanwhile ends the request, and so detaches its call */
+
+void
+ngx_http_goosebit_ask_wait(ngx_http_goosebit_ddi_t *ddi)
 {
     ngx_http_request_t  *r;
 
@@ -123,8 +129,6 @@ ngx_http_goosebit_ask_submit(ngx_http_goosebit_ddi_t *ddi,
     if (r->read_event_handler == ngx_http_block_reading) {
         r->read_event_handler = ngx_http_test_reading;
     }
-
-    ngx_http_goosebit_pg_submit(ddi->mcf->pg, q);
 }
 
 
@@ -190,32 +194,90 @@ ngx_http_goosebit_ask_result(ngx_http_goosebit_pg_result_t *result,
 {
     ngx_http_goosebit_ddi_t  *ddi = data;
 
-    ngx_int_t                  rc;
-    ngx_connection_t          *c;
-    ngx_http_goosebit_error_t  error;
+    ngx_int_t          rc;
+    ngx_queue_t        followers;
+    ngx_connection_t  *c;
 
     c = ddi->request->connection;
 
-    if (result->status == NGX_HTTP_OK) {
-        rc = ngx_http_goosebit_ask_answer(ddi, result);
+    rc = ngx_http_goosebit_ask_respond(ddi, result);
 
-        if (rc == NGX_DONE) {
-            ngx_http_run_posted_requests(c);
-            return;
-        }
-
-    } else {
-        ngx_memzero(&error, sizeof(ngx_http_goosebit_error_t));
-
-        error.status = (result->status == NGX_HTTP_BAD_REQUEST)
-                       ? NGX_HTTP_BAD_REQUEST : NGX_HTTP_SERVICE_UNAVAILABLE;
-        error.retry_after = result->retry_after;
-
-        rc = ngx_http_goosebit_reply_error(ddi->request, &error);
+    if (rc == NGX_DONE) {
+        ngx_http_run_posted_requests(c);
+        return;
     }
+
+    ngx_http_goosebit_quiet_land(ddi, &followers);
+    ngx_http_goosebit_ask_followers(ddi, &followers, result);
 
     ngx_http_finalize_request(ddi->request, rc);
     ngx_http_run_posted_requests(c);
+}
+
+
+/* those who asked the same meanwhile have the same answer */
+
+static void
+ngx_http_goosebit_ask_followers(ngx_http_goosebit_ddi_t *ddi,
+    ngx_queue_t *followers, ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_int_t                 rc;
+    ngx_connection_t         *c;
+    ngx_http_goosebit_ddi_t  *follower;
+
+    for ( ;; ) {
+        follower = ngx_http_goosebit_quiet_next(followers);
+
+        if (follower == NULL) {
+            return;
+        }
+
+        follower->followed = ddi->followed;
+        follower->external = ddi->external;
+
+        c = follower->request->connection;
+
+        rc = ngx_http_goosebit_ask_respond(follower, result);
+
+        if (rc != NGX_DONE) {
+            ngx_http_finalize_request(follower->request, rc);
+        }
+
+        ngx_http_run_posted_requests(c);
+    }
+}
+
+
+/* as ngx_http_goosebit_ask_answer(), also where SQL has said nothing */
+
+static ngx_int_t
+ngx_http_goosebit_ask_respond(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    ngx_int_t                  rc;
+    ngx_http_goosebit_error_t  error;
+
+    if (result->status == NGX_HTTP_OK) {
+        return ngx_http_goosebit_ask_answer(ddi, result);
+    }
+
+    ngx_memzero(&error, sizeof(ngx_http_goosebit_error_t));
+
+    if (result->status == NGX_HTTP_BAD_REQUEST) {
+        error.status = NGX_HTTP_BAD_REQUEST;
+
+    } else {
+        rc = ngx_http_goosebit_quiet_stale(ddi);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
+        error.status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        error.retry_after = result->retry_after;
+    }
+
+    return ngx_http_goosebit_reply_error(ddi->request, &error);
 }
 
 
@@ -271,6 +333,10 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
         if (rc != NGX_DECLINED) {
             return rc;
         }
+    }
+
+    if (ngx_http_goosebit_ddi_link(ddi) != NGX_OK) {
+        return ngx_http_goosebit_ask_error(ddi, NGX_HTTP_SERVICE_UNAVAILABLE);
     }
 
     rc = ddi->row(ddi, result);
@@ -403,12 +469,13 @@ ngx_http_goosebit_ask_again(ngx_uint_t status, void *data)
     c = ddi->request->connection;
 
     if (status == NGX_HTTP_OK) {
-        ngx_str_set(&ddi->auth.scheme, "external");
+        ddi->auth.scheme = NGX_HTTP_GOOSEBIT_AUTH_EXTERNAL;
         ddi->auth.proven = 1;
 
         q = ngx_http_goosebit_pg_repeat(ddi->query,
                                         NGX_HTTP_GOOSEBIT_AUTH_SCHEME,
-                                        &ddi->auth.scheme);
+                                ngx_http_goosebit_auth_scheme(
+                                    ddi->auth.scheme));
         if (q) {
             ddi->query = q;
             ngx_http_goosebit_ask_submit(ddi, q);
@@ -427,94 +494,6 @@ ngx_http_goosebit_ask_again(ngx_uint_t status, void *data)
     ngx_http_finalize_request(ddi->request,
                               ngx_http_goosebit_ask_error(ddi, status));
     ngx_http_run_posted_requests(c);
-}
-
-
-static ngx_uint_t
-ngx_http_goosebit_ask_said(ngx_http_goosebit_pg_result_t *result,
-    const char *column, char *word)
-{
-    ngx_str_t  value;
-
-    ngx_str_null(&value);
-    (void) ngx_http_goosebit_pg_text(result, 0, column, &value);
-
-    return value.len == ngx_strlen(word)
-           && ngx_memcmp(value.data, word, value.len) == 0;
-}
-
-
-/* the row's own HTTP status; 0: not one row, or none that it may say */
-
-static ngx_uint_t
-ngx_http_goosebit_ask_status(ngx_http_goosebit_ddi_t *ddi,
-    ngx_http_goosebit_pg_result_t *result)
-{
-    ngx_int_t  status;
-
-    status = 0;
-
-    if (result->rows == 1) {
-        status = ngx_http_goosebit_pg_int(result, "status", 0);
-    }
-
-    switch (status) {
-
-    case NGX_HTTP_OK:
-    case NGX_HTTP_BAD_REQUEST:
-    case NGX_HTTP_UNAUTHORIZED:
-    case NGX_HTTP_NOT_FOUND:
-    case NGX_HTTP_GOOSEBIT_GONE:
-    case NGX_HTTP_TOO_MANY_REQUESTS:
-        return status;
-
-    default:
-        ngx_log_error(NGX_LOG_ERR, ddi->request->connection->log, 0,
-                      "a goosebit_ddi function returned %ui rows, status %i: "
-                      "is the database migrated?", result->rows, status);
-        return 0;
-    }
-}
-
-
-static ngx_int_t
-ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
-    ngx_http_goosebit_pg_result_t *result, ngx_uint_t status)
-{
-    int64_t                   tenant_id, device_id;
-    ngx_str_t                 tenant;
-    ngx_http_request_t       *r;
-    ngx_http_goosebit_ctx_t  *ctx;
-
-    r = ddi->request;
-    ctx = ddi->ctx;
-
-    ddi->link.tenant = ctx->tenant;
-
-    if (ngx_http_goosebit_pg_copy(result, "reason", r->pool, &ctx->reason)
-        == NGX_ERROR
-        || ngx_http_goosebit_pg_copy(result, "tenant", r->pool, &tenant)
-           == NGX_ERROR)
-    {
-        return NGX_ERROR;
-    }
-
-    if (tenant.len) {
-        ctx->tenant = tenant;
-        ddi->link.tenant = tenant;
-    }
-
-    if (status != NGX_HTTP_UNAUTHORIZED
-        && ngx_http_goosebit_pg_bigint(result, 0, "tenant_id", &tenant_id)
-           == NGX_OK
-        && ngx_http_goosebit_pg_bigint(result, 0, "device_id", &device_id)
-           == NGX_OK)
-    {
-        ngx_http_goosebit_sync_seen(ddi->mcf, (int32_t) tenant_id, device_id,
-                                    &r->connection->addr_text);
-    }
-
-    return NGX_OK;
 }
 
 

@@ -23,6 +23,9 @@ ngx_int_t ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
 ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_query(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_call_e call);
 
+/* what a request needs that waits for a call, its own or another's */
+void ngx_http_goosebit_ask_wait(ngx_http_goosebit_ddi_t *ddi);
+
 /* asks SQL for 404 of the tenant and 401, then answers with them or status */
 void ngx_http_goosebit_ask_refuse(ngx_http_goosebit_ddi_t *ddi,
     ngx_uint_t status);
@@ -30,6 +33,21 @@ void ngx_http_goosebit_ask_refuse(ngx_http_goosebit_ddi_t *ddi,
 /* answers with status now; for ngx_http_finalize_request() */
 ngx_int_t ngx_http_goosebit_ask_error(ngx_http_goosebit_ddi_t *ddi,
     ngx_uint_t status);
+
+
+/* ---- between the files of this room: of a call's row */
+
+/* the column says word */
+ngx_uint_t ngx_http_goosebit_ask_said(ngx_http_goosebit_pg_result_t *result,
+    const char *column, char *word);
+
+/* the row's own HTTP status; 0: not one row, or none that it may say */
+ngx_uint_t ngx_http_goosebit_ask_status(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
+
+/* keeps what ctx and the zone are to know, and that the device was seen */
+ngx_int_t ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result, ngx_uint_t status);
 
 
 #endif /* NGX_HTTP_GOOSEBIT_ASK_H */

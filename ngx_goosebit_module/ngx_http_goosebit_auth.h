@@ -16,13 +16,24 @@
 #define NGX_HTTP_GOOSEBIT_AUTH_SCHEME  2
 
 
+typedef enum {
+    NGX_HTTP_GOOSEBIT_AUTH_NONE = 0,
+    NGX_HTTP_GOOSEBIT_AUTH_TARGET,
+    NGX_HTTP_GOOSEBIT_AUTH_GATEWAY,
+    NGX_HTTP_GOOSEBIT_AUTH_PROVEN,          /* these three are _access's */
+    NGX_HTTP_GOOSEBIT_AUTH_REFUSED,
+    NGX_HTTP_GOOSEBIT_AUTH_EXTERNAL,
+    NGX_HTTP_GOOSEBIT_AUTH_SCHEMES
+} ngx_http_goosebit_auth_scheme_e;
+
+
 typedef struct {
-    ngx_str_t    scheme;        /* "target", "gateway"; data NULL: neither;
-                                   _access has "proven", "refused" and
-                                   "external", too */
-    ngx_str_t    credential;    /* points to digest; data NULL: none */
-    ngx_str_t    token;         /* of "target", in the header: for an outside
+    ngx_http_goosebit_auth_scheme_e  scheme;
+    ngx_str_t    secret;        /* as sent, in the header; len 0: none */
+    ngx_str_t    token;         /* the same of "target": for an outside
                                    service alone */
+    ngx_str_t    credential;    /* points to digest; data NULL: none, or not
+                                   made yet */
     u_char       digest[NGX_HTTP_GOOSEBIT_DIGEST];
     unsigned     proven:1;      /* it needs no leave to register */
 } ngx_http_goosebit_auth_t;
@@ -36,6 +47,17 @@ typedef struct {
  */
 void ngx_http_goosebit_auth(ngx_http_request_t *r,
     ngx_http_goosebit_auth_t *auth);
+
+/* what NGINX itself knows: no secret counts any more */
+void ngx_http_goosebit_auth_known(ngx_http_goosebit_auth_t *auth,
+    ngx_http_goosebit_auth_scheme_e scheme);
+
+/* SQL's word for a scheme; data NULL for none.  Static */
+ngx_str_t *ngx_http_goosebit_auth_scheme(
+    ngx_http_goosebit_auth_scheme_e scheme);
+
+/* makes the credential of the secret, where that was not done yet */
+void ngx_http_goosebit_auth_digest(ngx_http_goosebit_auth_t *auth);
 
 /*
  * The five parameters that every device call starts with; mode is the

@@ -5,6 +5,10 @@
 #include "ngx_http_goosebit_cache.h"
 
 
+static void ngx_http_goosebit_cache_visit(ngx_http_goosebit_cache_t *cache,
+    ngx_connection_t *c, gb_cache_visit_t *visit);
+
+
 void
 ngx_http_goosebit_cache_begin(ngx_http_goosebit_cache_t *cache)
 {
@@ -76,7 +80,7 @@ ngx_http_goosebit_cache_lag(ngx_http_goosebit_cache_t *cache)
     at = gb_cache_synced_at(cache->table);
 
     if (at == 0) {
-        return NGX_MAX_INT_T_VALUE;
+        return NGX_MAX_INT32_VALUE;
     }
 
     /* clocks of two workers are some milliseconds apart */
@@ -221,4 +225,125 @@ ngx_http_goosebit_cache_stat(ngx_http_goosebit_cache_t *cache,
     gb_cache_stat_t *stat)
 {
     gb_cache_stat(cache->table, stat);
+}
+
+
+void
+ngx_http_goosebit_cache_key(ngx_http_goosebit_cache_t *cache,
+    ngx_str_t *tenant, ngx_str_t *device, ngx_uint_t kind, ngx_str_t *secret,
+    gb_cache_key_t *key)
+{
+    gb_cache_key(cache->table, (char *) tenant->data, tenant->len,
+                 (char *) device->data, device->len, key);
+
+    key->credential = gb_siphash(cache->kinds[kind], secret->data,
+                                 secret->len);
+}
+
+
+static void
+ngx_http_goosebit_cache_visit(ngx_http_goosebit_cache_t *cache,
+    ngx_connection_t *c, gb_cache_visit_t *visit)
+{
+    ngx_time_t            *tp;
+    struct sockaddr_in    *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6   *sin6;
+#endif
+
+    tp = ngx_timeofday();
+
+    visit->now = (int64_t) tp->sec * 1000 + tp->msec;
+    visit->family = GB_CACHE_NOWHERE;
+
+    if (!cache->address) {
+        return;
+    }
+
+    switch (c->sockaddr->sa_family) {
+
+    case AF_INET:
+        sin = (struct sockaddr_in *) c->sockaddr;
+        visit->family = GB_CACHE_IPV4;
+        ngx_memcpy(visit->address, &sin->sin_addr, 4);
+        break;
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) c->sockaddr;
+        visit->family = GB_CACHE_IPV6;
+        ngx_memcpy(visit->address, &sin6->sin6_addr, 16);
+        break;
+#endif
+
+#if (NGX_HAVE_UNIX_DOMAIN)
+    case AF_UNIX:
+        visit->family = GB_CACHE_UNIX;
+        break;
+#endif
+
+    default:
+        break;
+    }
+}
+
+
+ngx_int_t
+ngx_http_goosebit_cache_find(ngx_http_goosebit_cache_t *cache,
+    ngx_connection_t *c, gb_cache_key_t *key, ngx_uint_t stale,
+    gb_cache_answer_t *answer)
+{
+    int               found;
+    gb_cache_visit_t  visit;
+
+    ngx_http_goosebit_cache_visit(cache, c, &visit);
+
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    found = gb_cache_find(cache->table, key, &visit, stale ? 1 : 0, answer);
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return found ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_goosebit_cache_store(ngx_http_goosebit_cache_t *cache,
+    ngx_connection_t *c, gb_cache_key_t *key, gb_cache_row_t *row,
+    uint64_t generation, gb_cache_seen_t *evicted)
+{
+    int               stored;
+    gb_cache_visit_t  visit;
+
+    ngx_http_goosebit_cache_visit(cache, c, &visit);
+
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    stored = gb_cache_store(cache->table, key, row, generation, &visit,
+                            evicted);
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return stored ? NGX_OK : NGX_DECLINED;
+}
+
+
+void
+ngx_http_goosebit_cache_drop(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key)
+{
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    gb_cache_drop(cache->table, key);
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+}
+
+
+ngx_queue_t *
+ngx_http_goosebit_cache_flights(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key)
+{
+    return &cache->flights[key->id[0] & (NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS - 1)];
 }

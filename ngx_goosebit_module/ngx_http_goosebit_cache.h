@@ -20,6 +20,12 @@
 /* bytes of an address as text */
 #define NGX_HTTP_GOOSEBIT_CACHE_ADDRESS  NGX_INET6_ADDRSTRLEN
 
+/* kinds of credentials: twice the schemes of _auth, at least */
+#define NGX_HTTP_GOOSEBIT_CACHE_KINDS    16
+
+/* lists of SQL calls under way; a power of two */
+#define NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS  512
+
 
 struct ngx_http_goosebit_cache_s {
     ngx_shm_zone_t                *shm_zone;        /* NULL: off */
@@ -31,6 +37,11 @@ struct ngx_http_goosebit_cache_s {
     ngx_msec_t                     stale_if_error;
 
     uint64_t                       next;            /* begun, not published */
+    ngx_str_t                      settings;        /* what enters answers */
+    u_char                         kinds[NGX_HTTP_GOOSEBIT_CACHE_KINDS]
+                                        [GB_SIPHASH_KEY];
+    ngx_queue_t                    flights[NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS];
+    unsigned                       address:1;       /* is kept */
     unsigned                       off:1;           /* was said */
 };
 
@@ -63,7 +74,7 @@ void ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache);
 void ngx_http_goosebit_cache_synced(ngx_http_goosebit_cache_t *cache,
     ngx_msec_t time);
 
-/* ms since then; NGX_MAX_INT_T_VALUE: it never was */
+/* ms since then; NGX_MAX_INT32_VALUE: it never was */
 ngx_msec_t ngx_http_goosebit_cache_lag(ngx_http_goosebit_cache_t *cache);
 
 /*
@@ -107,8 +118,38 @@ ngx_uint_t ngx_http_goosebit_cache_seen_pending(
 
 /* ---- for those who answer polls */
 
+/*
+ * tenant and device as sent; kind is twice the scheme of _auth, one more where
+ * an outside service of the location's decides.  Records made under other
+ * settings (goosebit.yaml, database) have other keys.
+ */
+void ngx_http_goosebit_cache_key(ngx_http_goosebit_cache_t *cache,
+    ngx_str_t *tenant, ngx_str_t *device, ngx_uint_t kind, ngx_str_t *secret,
+    gb_cache_key_t *key);
+
+/* NGX_OK, and c's device counts as seen; NGX_DECLINED */
+ngx_int_t ngx_http_goosebit_cache_find(ngx_http_goosebit_cache_t *cache,
+    ngx_connection_t *c, gb_cache_key_t *key, ngx_uint_t stale,
+    gb_cache_answer_t *answer);
+
+/*
+ * What was asked in that generation.  NGX_OK: stored, and the device counts as
+ * seen.  An *evicted with a device_id is to be written down by the caller.
+ */
+ngx_int_t ngx_http_goosebit_cache_store(ngx_http_goosebit_cache_t *cache,
+    ngx_connection_t *c, gb_cache_key_t *key, gb_cache_row_t *row,
+    uint64_t generation, gb_cache_seen_t *evicted);
+
+/* the answer was another: what stands there holds no more */
+void ngx_http_goosebit_cache_drop(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key);
+
 /* to be read before SQL is submitted */
 uint64_t ngx_http_goosebit_cache_generation(ngx_http_goosebit_cache_t *cache);
+
+/* where SQL calls of this worker for such keys are listed, by who asks */
+ngx_queue_t *ngx_http_goosebit_cache_flights(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key);
 
 /* for the status page */
 void ngx_http_goosebit_cache_stat(ngx_http_goosebit_cache_t *cache,

@@ -21,8 +21,13 @@ static char *ngx_http_goosebit_cache_init_conf(ngx_conf_t *cf, void *conf);
 static char *ngx_http_goosebit_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_goosebit_cache_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_goosebit_cache_settings(ngx_conf_t *cf,
+    ngx_http_goosebit_cache_t *cache, ngx_http_goosebit_main_conf_t *mcf);
 static ngx_int_t ngx_http_goosebit_cache_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
+static ngx_int_t ngx_http_goosebit_cache_table(ngx_shm_zone_t *shm_zone,
+    ngx_uint_t exists);
+static void ngx_http_goosebit_cache_kinds(ngx_http_goosebit_cache_t *cache);
 
 
 static ngx_command_t  ngx_http_goosebit_cache_commands[] = {
@@ -93,11 +98,16 @@ ngx_module_t  ngx_http_goosebit_cache_module = {
 static void *
 ngx_http_goosebit_cache_create_conf(ngx_conf_t *cf)
 {
+    ngx_uint_t                  i;
     ngx_http_goosebit_cache_t  *cache;
 
     cache = ngx_pcalloc(cf->pool, sizeof(ngx_http_goosebit_cache_t));
     if (cache == NULL) {
         return NULL;
+    }
+
+    for (i = 0; i < NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS; i++) {
+        ngx_queue_init(&cache->flights[i]);
     }
 
     cache->sync = NGX_CONF_UNSET_MSEC;
@@ -212,18 +222,74 @@ ngx_http_goosebit_cache_init(ngx_conf_t *cf)
     cache = ngx_http_conf_get_module_main_conf(cf,
                                                ngx_http_goosebit_cache_module);
 
-    if (mcf->config && cache->shm_zone) {
-        mcf->cache = cache;
+    if (mcf->config == NULL || cache->shm_zone == NULL) {
+        return NGX_OK;
     }
+
+    mcf->cache = cache;
+    cache->address = mcf->config->track_device_ip ? 1 : 0;
+
+    return ngx_http_goosebit_cache_settings(cf, cache, mcf);
+}
+
+
+/*
+ * What enters an answer beside the database's contents, and which database it
+ * is.  Old workers may go on for a while after a reload and store what they
+ * were told under the old settings: nobody finds it under the new ones.
+ */
+
+static ngx_int_t
+ngx_http_goosebit_cache_settings(ngx_conf_t *cf,
+    ngx_http_goosebit_cache_t *cache, ngx_http_goosebit_main_conf_t *mcf)
+{
+    size_t  len;
+
+    len = mcf->auth.len + mcf->database.conninfo.len + 2 * NGX_INT_T_LEN + 3;
+
+    cache->settings.data = ngx_pnalloc(cf->pool, len);
+    if (cache->settings.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    cache->settings.len = ngx_sprintf(cache->settings.data, "%V,%i,%i,%V",
+                                      &mcf->auth,
+                                      (ngx_int_t) mcf->config->poll_time,
+                                      (ngx_int_t)
+                                          mcf->config->max_concurrent_updates,
+                                      &mcf->database.conninfo)
+                          - cache->settings.data;
 
     return NGX_OK;
 }
 
 
-/* data: a reload, and the table goes on */
-
 static ngx_int_t
 ngx_http_goosebit_cache_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_goosebit_cache_t  *cache;
+
+    cache = shm_zone->data;
+
+    cache->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    /* data: a reload, and the table goes on */
+
+    if (ngx_http_goosebit_cache_table(shm_zone,
+                                      data || shm_zone->shm.exists)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_goosebit_cache_kinds(cache);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_goosebit_cache_table(ngx_shm_zone_t *shm_zone, ngx_uint_t exists)
 {
     void                       *block;
     size_t                      size;
@@ -232,9 +298,7 @@ ngx_http_goosebit_cache_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     cache = shm_zone->data;
 
-    cache->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    if (data || shm_zone->shm.exists) {
+    if (exists) {
         cache->table = gb_cache_open(cache->shpool->data);
 
         if (cache->table == NULL) {
@@ -267,4 +331,25 @@ ngx_http_goosebit_cache_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     cache->shpool->data = cache->table;
 
     return NGX_OK;
+}
+
+
+/* a key of its own for each kind of credential */
+
+static void
+ngx_http_goosebit_cache_kinds(ngx_http_goosebit_cache_t *cache)
+{
+    uint64_t    words[2], text[3];
+    ngx_uint_t  kind;
+
+    gb_siphash128(gb_cache_secret(cache->table), cache->settings.data,
+                  cache->settings.len, text);
+
+    for (kind = 0; kind < NGX_HTTP_GOOSEBIT_CACHE_KINDS; kind++) {
+        text[2] = kind;
+
+        gb_siphash128(gb_cache_secret(cache->table), text, sizeof(text),
+                      words);
+        ngx_memcpy(cache->kinds[kind], words, GB_SIPHASH_KEY);
+    }
 }

@@ -13,6 +13,7 @@
 #include "ngx_http_goosebit_body.h"
 #include "ngx_http_goosebit_ask.h"
 #include "ngx_http_goosebit_ddi_param.h"
+#include "ngx_http_goosebit_quiet.h"
 #include "ngx_http_goosebit_route.h"
 
 
@@ -29,7 +30,6 @@ static ngx_http_goosebit_ddi_t *ngx_http_goosebit_ddi_create(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_goosebit_ddi_route(ngx_http_goosebit_ddi_t *ddi);
 static ngx_uint_t ngx_http_goosebit_ddi_check(ngx_http_goosebit_ddi_t *ddi);
-static ngx_int_t ngx_http_goosebit_ddi_base(ngx_http_goosebit_ddi_t *ddi);
 static void ngx_http_goosebit_ddi_discard(ngx_http_request_t *r,
     ngx_uint_t status);
 static void ngx_http_goosebit_ddi_body(ngx_http_request_t *r,
@@ -192,10 +192,22 @@ ngx_http_goosebit_ddi_handler(ngx_http_request_t *r)
 
     ngx_http_goosebit_ddi_discard(r, status);
 
+    if (status == NGX_HTTP_OK && ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL)
+    {
+        rc = ngx_http_goosebit_quiet(ddi);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
     r->main->count++;
 
     if (status != NGX_HTTP_OK) {
         ngx_http_goosebit_ask_refuse(ddi, status);
+
+    } else if (ngx_http_goosebit_quiet_join(ddi) == NGX_OK) {
+        ngx_http_goosebit_ask_wait(ddi);
 
     } else if (ngx_http_goosebit_ask(ddi, endpoint->call) != NGX_OK) {
         ngx_http_finalize_request(
@@ -299,73 +311,6 @@ ngx_http_goosebit_ddi_route(ngx_http_goosebit_ddi_t *ddi)
         ngx_http_goosebit_auth(r, &ddi->auth);
         ngx_http_goosebit_access_remembered(r, &ddi->auth);
     }
-
-    return ngx_http_goosebit_ddi_base(ddi);
-}
-
-
-static ngx_int_t
-ngx_http_goosebit_ddi_base(ngx_http_goosebit_ddi_t *ddi)
-{
-    u_char                        *p;
-    ngx_str_t                      host, *base;
-    ngx_uint_t                     https;
-    ngx_connection_t              *c;
-    ngx_http_request_t            *r;
-    ngx_http_goosebit_loc_conf_t  *lcf;
-    u_char                         addr[NGX_SOCKADDR_STRLEN];
-
-    r = ddi->request;
-    base = &ddi->link.base;
-
-    ddi->link.prefix = ddi->ctx->prefix;
-    ddi->link.device = ddi->ctx->device;
-
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_goosebit_module);
-
-    if (lcf->base_url) {
-        if (ngx_http_complex_value(r, lcf->base_url, base) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        while (base->len && base->data[base->len - 1] == '/') {
-            base->len--;
-        }
-
-        if (base->len) {
-            return NGX_OK;
-        }
-    }
-
-    c = r->connection;
-    https = 0;
-
-#if (NGX_HTTP_SSL)
-    https = c->ssl ? 1 : 0;
-#endif
-
-    if (r->headers_in.host && r->headers_in.host->value.len) {
-        host = r->headers_in.host->value;
-
-    } else {
-
-        /* HTTP/1.0: the address that the device found us at */
-
-        host.data = addr;
-        host.len = NGX_SOCKADDR_STRLEN;
-
-        if (ngx_connection_local_sockaddr(c, &host, 1) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    base->data = ngx_pnalloc(r->pool, sizeof("https://") - 1 + host.len);
-    if (base->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_sprintf(base->data, "%s://%V", https ? "https" : "http", &host);
-    base->len = p - base->data;
 
     return NGX_OK;
 }

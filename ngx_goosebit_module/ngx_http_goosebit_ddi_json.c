@@ -10,7 +10,6 @@
 
 
 #define NGX_HTTP_GOOSEBIT_SLEEP_MIN  1
-#define NGX_HTTP_GOOSEBIT_SLEEP_MAX  (24 * 60 * 60 - 1)
 
 
 #define ngx_http_goosebit_json_text(j, value)                                 \

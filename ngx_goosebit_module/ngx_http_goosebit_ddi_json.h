@@ -11,6 +11,9 @@
 #include "gb_json.h"
 
 
+#define NGX_HTTP_GOOSEBIT_SLEEP_MAX  (24 * 60 * 60 - 1)     /* seconds */
+
+
 /* what every link of a device starts with; borrowed */
 typedef struct {
     ngx_str_t      base;            /* scheme://host[:port], no slash at end */

@@ -42,6 +42,77 @@ static ngx_http_goosebit_column_t  ngx_http_goosebit_file_columns[] = {
 
 
 ngx_int_t
+ngx_http_goosebit_ddi_link(ngx_http_goosebit_ddi_t *ddi)
+{
+    u_char                        *p;
+    ngx_str_t                      host, *base;
+    ngx_uint_t                     https;
+    ngx_connection_t              *c;
+    ngx_http_request_t            *r;
+    ngx_http_goosebit_loc_conf_t  *lcf;
+    u_char                         addr[NGX_SOCKADDR_STRLEN];
+
+    r = ddi->request;
+    base = &ddi->link.base;
+
+    if (base->data) {
+        return NGX_OK;
+    }
+
+    ddi->link.prefix = ddi->ctx->prefix;
+    ddi->link.device = ddi->ctx->device;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_goosebit_module);
+
+    if (lcf->base_url) {
+        if (ngx_http_complex_value(r, lcf->base_url, base) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        while (base->len && base->data[base->len - 1] == '/') {
+            base->len--;
+        }
+
+        if (base->len) {
+            return NGX_OK;
+        }
+    }
+
+    c = r->connection;
+    https = 0;
+
+#if (NGX_HTTP_SSL)
+    https = c->ssl ? 1 : 0;
+#endif
+
+    if (r->headers_in.host && r->headers_in.host->value.len) {
+        host = r->headers_in.host->value;
+
+    } else {
+
+        /* HTTP/1.0: the address that the device found us at */
+
+        host.data = addr;
+        host.len = NGX_SOCKADDR_STRLEN;
+
+        if (ngx_connection_local_sockaddr(c, &host, 1) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    base->data = ngx_pnalloc(r->pool, sizeof("https://") - 1 + host.len);
+    if (base->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(base->data, "%s://%V", https ? "https" : "http", &host);
+    base->len = p - base->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
@@ -65,9 +136,17 @@ ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
 
     ddi->ctx->action_id = poll.action_id;
 
+    return ngx_http_goosebit_ddi_row_quiet(ddi, &poll);
+}
+
+
+ngx_int_t
+ngx_http_goosebit_ddi_row_quiet(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_poll_t *poll)
+{
     return ngx_http_goosebit_ddi_row_document(ddi,
                                               ngx_http_goosebit_json_poll,
-                                              &poll, 1);
+                                              poll, 1);
 }
 
 

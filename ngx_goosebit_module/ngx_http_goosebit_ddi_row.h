@@ -13,7 +13,8 @@
 #include "ngx_http_goosebit_reply.h"
 
 
-typedef struct ngx_http_goosebit_ddi_s  ngx_http_goosebit_ddi_t;
+typedef struct ngx_http_goosebit_ddi_s    ngx_http_goosebit_ddi_t;
+typedef struct ngx_http_goosebit_quiet_s  ngx_http_goosebit_quiet_t;
 
 
 /*
@@ -44,11 +45,20 @@ struct ngx_http_goosebit_ddi_s {
                                                    what comes before */
 
     ngx_http_goosebit_pg_query_t    *query;     /* the last one */
+    ngx_http_goosebit_quiet_t       *quiet;     /* NULL: the zone has no part
+                                                   in it */
 
     unsigned                         followed:1;    /* what poll named next */
     unsigned                         external:1;    /* was asked outside */
 };
 
+
+/* what links start with, once; NGX_ERROR: out of memory */
+ngx_int_t ngx_http_goosebit_ddi_link(ngx_http_goosebit_ddi_t *ddi);
+
+/* a poll's answer, where it comes from no row */
+ngx_int_t ngx_http_goosebit_ddi_row_quiet(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_poll_t *poll);
 
 ngx_int_t ngx_http_goosebit_ddi_row_poll(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);

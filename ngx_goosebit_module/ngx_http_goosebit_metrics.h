@@ -34,6 +34,10 @@ typedef enum {
     NGX_HTTP_GOOSEBIT_DB_QUEUED,            /* calls waiting to be sent */
     NGX_HTTP_GOOSEBIT_SEEN_PENDING,
     NGX_HTTP_GOOSEBIT_DOWNLOADS_ACTIVE,
+    NGX_HTTP_GOOSEBIT_CACHE_ENTRIES,        /* these are the zone's, and no */
+    NGX_HTTP_GOOSEBIT_CACHE_BYTES,          /* worker's */
+    NGX_HTTP_GOOSEBIT_CACHE_EVICTIONS,
+    NGX_HTTP_GOOSEBIT_SYNC_LAG,             /* ms */
     NGX_HTTP_GOOSEBIT_GAUGES
 } ngx_http_goosebit_gauge_e;
 

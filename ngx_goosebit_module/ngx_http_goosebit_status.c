@@ -4,6 +4,7 @@
  * shows the last that was known.
  */
 
+#include "ngx_http_goosebit_cache.h"
 #include "ngx_http_goosebit_metrics_zone.h"
 #include "ngx_http_goosebit_pg.h"
 #include "ngx_http_goosebit_status.h"
@@ -23,6 +24,8 @@ static void ngx_http_goosebit_status_devices(
 static ngx_int_t ngx_http_goosebit_status_copy(
     ngx_http_goosebit_pg_result_t *result, ngx_uint_t row,
     const char *column, ngx_pool_t *pool, ngx_str_t *value);
+static void ngx_http_goosebit_status_cache(ngx_http_goosebit_cache_t *cache,
+    ngx_uint_t *gauges);
 static ngx_int_t ngx_http_goosebit_status_send(ngx_http_request_t *r);
 
 
@@ -222,6 +225,22 @@ ngx_http_goosebit_status_copy(ngx_http_goosebit_pg_result_t *result,
 }
 
 
+static void
+ngx_http_goosebit_status_cache(ngx_http_goosebit_cache_t *cache,
+    ngx_uint_t *gauges)
+{
+    gb_cache_stat_t  stat;
+
+    ngx_http_goosebit_cache_stat(cache, &stat);
+
+    gauges[NGX_HTTP_GOOSEBIT_CACHE_ENTRIES] = stat.entries;
+    gauges[NGX_HTTP_GOOSEBIT_CACHE_BYTES] = stat.bytes;
+    gauges[NGX_HTTP_GOOSEBIT_CACHE_EVICTIONS] = stat.evictions;
+    gauges[NGX_HTTP_GOOSEBIT_SYNC_LAG] = ngx_http_goosebit_cache_lag(cache);
+    gauges[NGX_HTTP_GOOSEBIT_SEEN_PENDING] += stat.dirty;
+}
+
+
 static ngx_int_t
 ngx_http_goosebit_status_send(ngx_http_request_t *r)
 {
@@ -245,6 +264,10 @@ ngx_http_goosebit_status_send(ngx_http_request_t *r)
     status->metrics = mcf->metrics;
     ngx_http_goosebit_metrics_snapshot(mcf->metrics, &status->zone,
                                        status->gauges);
+
+    if (mcf->cache) {
+        ngx_http_goosebit_status_cache(mcf->cache, status->gauges);
+    }
 
     prometheus = ngx_http_arg(r, (u_char *) "format", 6, &format) == NGX_OK
                  && format.len == 10

@@ -11,8 +11,10 @@
 typedef struct {
     const char   *room;
     const char   *name;
-    ngx_uint_t    gauge;        /* or a counter */
+    unsigned      gauge:1;      /* one of gauges, or of counters */
+    unsigned      total:1;      /* it only goes up */
     ngx_uint_t    index;
+    ngx_uint_t    unit;         /* so many are one of what is shown */
     const char   *help;
 } ngx_http_goosebit_figure_t;
 
@@ -38,36 +40,45 @@ static ngx_str_t  ngx_http_goosebit_status_caches[] = {
 /* those of one room stand together */
 static ngx_http_goosebit_figure_t  ngx_http_goosebit_status_figures[] = {
 
-    { "db", "connections", 1, NGX_HTTP_GOOSEBIT_DB_CONNECTIONS,
+    { "db", "connections", 1, 0, NGX_HTTP_GOOSEBIT_DB_CONNECTIONS, 1,
       "Connections to PostgreSQL that are ready" },
-    { "db", "busy", 1, NGX_HTTP_GOOSEBIT_DB_BUSY,
+    { "db", "busy", 1, 0, NGX_HTTP_GOOSEBIT_DB_BUSY, 1,
       "SQL calls sent and not yet answered" },
-    { "db", "queued", 1, NGX_HTTP_GOOSEBIT_DB_QUEUED,
+    { "db", "queued", 1, 0, NGX_HTTP_GOOSEBIT_DB_QUEUED, 1,
       "SQL calls that wait to be sent" },
-    { "db", "calls", 0, NGX_HTTP_GOOSEBIT_DB_CALLS,
+    { "db", "calls", 0, 1, NGX_HTTP_GOOSEBIT_DB_CALLS, 1,
       "SQL calls answered" },
-    { "db", "batches", 0, NGX_HTTP_GOOSEBIT_DB_BATCHES,
+    { "db", "batches", 0, 1, NGX_HTTP_GOOSEBIT_DB_BATCHES, 1,
       "Transactions that held several SQL calls" },
-    { "db", "errors", 0, NGX_HTTP_GOOSEBIT_DB_ERRORS,
+    { "db", "errors", 0, 1, NGX_HTTP_GOOSEBIT_DB_ERRORS, 1,
       "SQL calls that failed" },
-    { "db", "reconnects", 0, NGX_HTTP_GOOSEBIT_DB_RECONNECTS,
+    { "db", "reconnects", 0, 1, NGX_HTTP_GOOSEBIT_DB_RECONNECTS, 1,
       "Connections to PostgreSQL that were lost" },
-    { "db", "seconds", 0, NGX_HTTP_GOOSEBIT_DB_MICROSECONDS,
+    { "db", "seconds", 0, 1, NGX_HTTP_GOOSEBIT_DB_MICROSECONDS, 1000000,
       "Time from submitting SQL calls to their results" },
 
-    { "sync", "seen_pending", 1, NGX_HTTP_GOOSEBIT_SEEN_PENDING,
+    { "cache", "entries", 1, 0, NGX_HTTP_GOOSEBIT_CACHE_ENTRIES, 1,
+      "Devices whose answer is in the zone" },
+    { "cache", "bytes", 1, 0, NGX_HTTP_GOOSEBIT_CACHE_BYTES, 1,
+      "Bytes of the zone in use" },
+    { "cache", "evictions", 1, 1, NGX_HTTP_GOOSEBIT_CACHE_EVICTIONS, 1,
+      "Devices thrown out of a full zone" },
+
+    { "sync", "lag_seconds", 1, 0, NGX_HTTP_GOOSEBIT_SYNC_LAG, 1000,
+      "Time since the journal of changes was read" },
+    { "sync", "seen_pending", 1, 0, NGX_HTTP_GOOSEBIT_SEEN_PENDING, 1,
       "Devices whose last seen time is not written yet" },
-    { "sync", "seen_lost", 0, NGX_HTTP_GOOSEBIT_SEEN_LOST,
+    { "sync", "seen_lost", 0, 1, NGX_HTTP_GOOSEBIT_SEEN_LOST, 1,
       "Last seen times that could not be written" },
 
-    { "downloads", "active", 1, NGX_HTTP_GOOSEBIT_DOWNLOADS_ACTIVE,
+    { "downloads", "active", 1, 0, NGX_HTTP_GOOSEBIT_DOWNLOADS_ACTIVE, 1,
       "Artifact downloads now" },
-    { "downloads", "bytes", 0, NGX_HTTP_GOOSEBIT_DOWNLOAD_BYTES,
+    { "downloads", "bytes", 0, 1, NGX_HTTP_GOOSEBIT_DOWNLOAD_BYTES, 1,
       "Bytes of artifacts sent" },
-    { "downloads", "complete", 0, NGX_HTTP_GOOSEBIT_DOWNLOADS_COMPLETE,
+    { "downloads", "complete", 0, 1, NGX_HTTP_GOOSEBIT_DOWNLOADS_COMPLETE, 1,
       "Artifacts sent to their last byte" },
 
-    { NULL, NULL, 0, 0, NULL }
+    { NULL, NULL, 0, 0, 0, 1, NULL }
 };
 
 
@@ -75,15 +86,9 @@ static double
 ngx_http_goosebit_status_figure(ngx_http_goosebit_status_t *status,
     ngx_http_goosebit_figure_t *figure)
 {
-    if (figure->gauge) {
-        return (double) status->gauges[figure->index];
-    }
-
-    if (figure->index == NGX_HTTP_GOOSEBIT_DB_MICROSECONDS) {
-        return (double) status->zone.counters[figure->index] / 1000000;
-    }
-
-    return (double) status->zone.counters[figure->index];
+    return (double) (figure->gauge ? status->gauges[figure->index]
+                                   : status->zone.counters[figure->index])
+           / figure->unit;
 }
 
 
@@ -133,7 +138,7 @@ ngx_http_goosebit_status_json(gb_json_t *j,
 
         gb_json_key(j, f->name);
 
-        if (!f->gauge && f->index == NGX_HTTP_GOOSEBIT_DB_MICROSECONDS) {
+        if (f->unit > 1) {
             last = ngx_sprintf(buf, "%.6f", value);
             gb_json_raw(j, (char *) buf, last - buf);
 
@@ -322,7 +327,7 @@ ngx_http_goosebit_status_prometheus(u_char *p,
                         "# TYPE goosebit_%s_%s %s\n"
                         "goosebit_%s_%s %.6f\n",
                         f->room, f->name, f->help, f->room, f->name,
-                        f->gauge ? "gauge" : "counter", f->room, f->name,
+                        f->total ? "counter" : "gauge", f->room, f->name,
                         ngx_http_goosebit_status_figure(status, f));
     }
 

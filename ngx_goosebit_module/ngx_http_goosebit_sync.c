@@ -4,6 +4,7 @@
  */
 
 #include "ngx_http_goosebit_sync.h"
+#include "ngx_http_goosebit_cache.h"
 #include "ngx_http_goosebit_metrics.h"
 #include "ngx_http_goosebit_pg.h"
 #include "ngx_http_goosebit_seen.h"
@@ -137,6 +138,41 @@ ngx_http_goosebit_sync_seen(ngx_http_goosebit_main_conf_t *mcf,
         /* the last of this worker: it must not go without writing them */
         sync->timer.cancelable = 0;
         ngx_add_timer(&sync->timer, NGX_HTTP_GOOSEBIT_SYNC_LAST);
+    }
+}
+
+
+void
+ngx_http_goosebit_sync_evicted(ngx_http_goosebit_main_conf_t *mcf,
+    gb_cache_seen_t *seen)
+{
+    ngx_uint_t                 new;
+    ngx_http_goosebit_seen_t  *own;
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = mcf->sync;
+
+    if (sync == NULL) {
+        return;
+    }
+
+    own = ngx_http_goosebit_seen_find(&sync->seen, seen->tenant_id,
+                                      seen->device_id, &new, sync->log);
+
+    if (own == NULL) {
+        ngx_http_goosebit_metrics_count(mcf->metrics,
+                                        NGX_HTTP_GOOSEBIT_SEEN_LOST, 1);
+        return;
+    }
+
+    if (own->seen_at < seen->seen_at) {
+        own->seen_at = seen->seen_at;
+        own->len = (u_char) ngx_http_goosebit_cache_seen_address(seen,
+                                                                own->address);
+    }
+
+    if (new) {
+        ngx_http_goosebit_sync_gauge(sync);
     }
 }
 

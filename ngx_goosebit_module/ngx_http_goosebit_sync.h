@@ -8,6 +8,8 @@
 
 #include "ngx_http_goosebit.h"
 
+#include "gb_cache.h"
+
 
 /*
  * This device made an authorised request now.  address is text, borrowed for
@@ -16,6 +18,10 @@
  */
 void ngx_http_goosebit_sync_seen(ngx_http_goosebit_main_conf_t *mcf,
     int32_t tenant_id, int64_t device_id, ngx_str_t *address);
+
+/* the same of one that was seen before, and is thrown out of the zone */
+void ngx_http_goosebit_sync_evicted(ngx_http_goosebit_main_conf_t *mcf,
+    gb_cache_seen_t *seen);
 
 /* devices seen and not yet written, of this worker */
 ngx_uint_t ngx_http_goosebit_sync_pending(ngx_http_goosebit_sync_t *sync);

@@ -64,7 +64,6 @@ gb_cache_format(void *block, size_t size, const unsigned char *secret)
 
     cache->buckets = at;
     cache->nbuckets = (uint32_t) ((size - at) / sizeof(gb_cache_bucket_t));
-    cache->used = at + cache->nbuckets * sizeof(gb_cache_bucket_t);
 
     memcpy(cache->secret, secret, GB_SIPHASH_KEY);
 

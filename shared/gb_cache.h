@@ -123,7 +123,7 @@ typedef struct {
 typedef struct {
     uint64_t         places;            /* for records */
     uint64_t         entries;
-    uint64_t         bytes;             /* of the block that are laid out */
+    uint64_t         bytes;             /* of the block that hold something */
     uint64_t         evictions;
     uint64_t         dirty;             /* seen, not written down */
 } gb_cache_stat_t;

@@ -67,7 +67,6 @@ typedef struct {
 struct gb_cache_s {
     uint32_t         layout;
     uint32_t         record;            /* size of one */
-    uint64_t         used;
     unsigned char    secret[GB_SIPHASH_KEY];
 
     uint64_t         generation;

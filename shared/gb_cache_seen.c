@@ -177,7 +177,8 @@ gb_cache_stat(gb_cache_t *cache, gb_cache_stat_t *stat)
 {
     stat->places = (uint64_t) cache->nbuckets * GB_CACHE_WAYS;
     stat->entries = cache->entries;
-    stat->bytes = cache->used;
+    stat->bytes = cache->buckets + stat->entries * sizeof(gb_cache_bucket_t)
+                                   / GB_CACHE_WAYS;
     stat->evictions = cache->evictions;
     stat->dirty = cache->dirty;
 }

@@ -28,7 +28,7 @@ ok($j->{db}{seconds} > 0, 'time spent');
 is_deeply($j->{devices}, { DEFAULT => { unknown => 6 } },
     'devices by tenant and state');
 is_deeply([sort keys %$j],
-    [qw(db devices downloads polls requests sync)], 'the rooms');
+    [qw(cache db devices downloads polls requests sync)], 'the rooms');
 
 # ---- methods
 

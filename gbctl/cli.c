@@ -12,6 +12,7 @@
 
 #include "cli.h"
 #include "db.h"
+#include "live.h"
 #include "out.h"
 
 
@@ -547,13 +548,13 @@ cli_interrupt(int signo)
         return;
     }
 
+    if (!live_restore() && isatty(STDERR_FILENO)) {
+        (void) !write(STDERR_FILENO, "\n", 1);
+    }
+
     /* else the server would go on, and might still commit */
 
     db_cancel();
-
-    if (isatty(STDERR_FILENO)) {
-        (void) !write(STDERR_FILENO, "\n", 1);
-    }
 
     signal(signo, SIG_DFL);
     raise(signo);

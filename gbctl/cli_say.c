@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "cli.h"
+#include "live.h"
 
 
 bool
@@ -26,6 +27,7 @@ cli_fail(cli_t *cli, cli_exit_e status, const char *code, const char *hint,
 
     /* what was printed before the error must stand before it */
 
+    live_end();
     fflush(stdout);
 
     cli->status = status;

@@ -9,6 +9,7 @@
 #include "cli.h"
 
 
+extern const cli_noun_t  cmd_audit;
 extern const cli_noun_t  cmd_config;
 extern const cli_noun_t  cmd_db;
 extern const cli_noun_t  cmd_device;
@@ -16,6 +17,7 @@ extern const cli_noun_t  cmd_rollout;
 extern const cli_noun_t  cmd_software;
 extern const cli_noun_t  cmd_status;
 extern const cli_noun_t  cmd_tenant;
+extern const cli_noun_t  cmd_user;
 
 
 #endif /* GBCTL_CMD_H */

@@ -62,7 +62,8 @@ static const out_list_t  schema_made = { "nothing to do", "name", NULL };
 static const char  schema_roles_sql[] =
     "SELECT rolname FROM pg_catalog.pg_roles"
     " WHERE rolname IN ('goosebit_owner', 'goosebit_ddi', 'goosebit_viewer',"
-    " 'goosebit_operator', 'goosebit_admin') ORDER BY rolname";
+    " 'goosebit_operator', 'goosebit_admin', 'goosebit_users')"
+    " ORDER BY rolname";
 
 
 static bool
@@ -113,6 +114,7 @@ cmd_db_init(cli_t *cli)
     ok = ok && out_make_row(made, "schema", "goosebit")
          && out_make_row(made, "schema", "goosebit_ddi")
          && out_make_row(made, "schema", "goosebit_admin")
+         && out_make_row(made, "schema", "goosebit_role")
          && schema_tenants(cli, made) && out_list(cli, &schema_made, made);
 
     PQclear(before);
@@ -179,8 +181,9 @@ cmd_db_status(cli_t *cli)
     bool            ok;
     char            version[16], newest[16], pending[16];
     PGresult       *res;
-    schema_t      state;
+    schema_t        state;
     const char     *word;
+    const embed_t  *e;
 
     static const out_column_t  columns[] = {
         { "state", NULL, OUT_STATE, false },
@@ -199,7 +202,9 @@ cmd_db_status(cli_t *cli)
            : state.applied < embed_last || !state.code ? "outdated"
            : "current";
 
-    n = embed_last > state.applied ? embed_last - state.applied : 0;
+    for (e = embed_files, n = 0; e->name != NULL; e++) {
+        n += e->kind == EMBED_MIGRATION && e->number > state.applied;
+    }
 
     snprintf(version, sizeof(version), "%d", state.applied);
     snprintf(newest, sizeof(newest), "%d", embed_last);

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "change.h"
 #include "cmd.h"
 #include "cmd_device.h"
 #include "db.h"
@@ -28,8 +27,6 @@ static bool device_print(cli_t *cli, const device_words_t *words,
     const PGresult *res, const device_chosen_t *chosen);
 static bool device_table(cli_t *cli, const device_words_t *words,
     const PGresult *res);
-static char *device_change_text(const char *before, const char *after);
-static void device_value_text(FILE *fp, const json_t *value);
 static void device_say(const cli_t *cli, size_t n, const char *words);
 static bool device_poll_time(cli_t *cli, char *buf, size_t size);
 static bool device_check_tags(cli_t *cli);
@@ -424,8 +421,8 @@ device_table(cli_t *cli, const device_words_t *words, const PGresult *res)
     ok = table != NULL;
 
     for (i = 0; ok && i < PQntuples(res); i++) {
-        text = device_change_text(db_value(res, i, "before"),
-                                  db_value(res, i, "after"));
+        text = change_text(db_value(res, i, "before"),
+                           db_value(res, i, "after"));
 
         ok = text != NULL
              && out_make_row(table, db_value(res, i, "id"), text,
@@ -439,84 +436,6 @@ device_table(cli_t *cli, const device_words_t *words, const PGresult *res)
     PQclear(table);
 
     return ok;
-}
-
-
-/*
- * "feed default -> prod, tags - -> lab x"; new, free().  What another field
- * tells better is left to JSON.
- */
-
-static char *
-device_change_text(const char *before, const char *after)
-{
-    char        *text;
-    FILE        *fp;
-    size_t       size;
-    json_t      *old, *new, *value;
-    const char  *key;
-
-    text = NULL;
-    fp = open_memstream(&text, &size);
-
-    if (fp == NULL) {
-        return NULL;
-    }
-
-    old = json_loads(before ? before : "{}", 0, NULL);
-    new = json_loads(after ? after : "{}", 0, NULL);
-
-    json_object_foreach(new, key, value) {
-
-        if ((strcmp(key, "assignment") == 0 && json_object_size(new) > 1)
-            || (strcmp(key, "assigned_software") == 0
-                && json_object_get(new, "assigned_version") != NULL))
-        {
-            continue;
-        }
-
-        fprintf(fp, "%s%s ", ftell(fp) > 0 ? ", " : "", key);
-        device_value_text(fp, json_object_get(old, key));
-        fputs(" -> ", fp);
-        device_value_text(fp, value);
-    }
-
-    json_decref(old);
-    json_decref(new);
-
-    if (fclose(fp) != 0) {
-        free(text);
-        return NULL;
-    }
-
-    return text;
-}
-
-
-static void
-device_value_text(FILE *fp, const json_t *value)
-{
-    size_t   i;
-    json_t  *member;
-
-    if (json_is_string(value)) {
-        fputs(json_string_value(value), fp);
-
-    } else if (json_is_array(value) && json_array_size(value) > 0) {
-
-        json_array_foreach(value, i, member) {
-            fprintf(fp, "%s%s", i ? " " : "", json_string_value(member));
-        }
-
-    } else if (json_is_integer(value)) {
-        fprintf(fp, "%lld", (long long) json_integer_value(value));
-
-    } else if (json_is_boolean(value)) {
-        fputs(json_is_true(value) ? "yes" : "no", fp);
-
-    } else {
-        putc('-', fp);
-    }
 }
 
 

@@ -94,7 +94,7 @@ static const cli_verb_t  cmd_rollout_verbs[] = {
     { "show", "ID", "all about one", NULL, rollout_show, 1, 1, 0 },
 
     { "watch", "ID", "follow it until it is finished, paused or aborted",
-      NULL, rollout_watch, 1, 1, CLI_STOPS },
+      NULL, rollout_watch, 1, 1, 0 },
 
     { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 };

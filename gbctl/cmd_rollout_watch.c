@@ -1,16 +1,15 @@
 /*
- * gbctl rollout watch: redrawn in place on a terminal, elsewhere a line
- * whenever something changed.
+ * gbctl rollout watch: a live picture on a terminal, elsewhere a line whenever
+ * something changed.
  */
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cmd_rollout.h"
 #include "db.h"
+#include "live.h"
 #include "out.h"
 
 
@@ -19,131 +18,121 @@
 
 
 typedef struct {
-    cli_t  *cli;
-    bool    terminal;
-    int     width;              /* columns */
-    int     lines;              /* drawn, to be drawn over */
-    char   *last;               /* what was printed last; owned */
+    bool   live;
+    bool   over;                /* nothing more will happen, … */
+    char  *why;                 /* … and it is not finished; owned */
+    char  *last;                /* line printed last; owned */
 } watch_t;
 
 
-static PGresult *watch_look(watch_t *w);
-static bool watch_print(watch_t *w, const PGresult *res);
-static void watch_line(watch_t *w, const PGresult *res);
-static bool watch_draw(watch_t *w, const PGresult *res);
-static void watch_draw_bar(watch_t *w, const PGresult *res);
-static bool watch_draw_devices(watch_t *w);
-static void watch_row(watch_t *w, const char *color, const char *text);
-static bool watch_over(cli_t *cli, const PGresult *res);
+static bool watch_look(cli_t *cli, void *data);
+static void watch_over(watch_t *w, const PGresult *res);
+static bool watch_line(cli_t *cli, watch_t *w, const PGresult *res);
+static bool watch_picture(cli_t *cli, const PGresult *res);
+static void watch_bar(const PGresult *res);
+static bool watch_devices(cli_t *cli);
 static long watch_count(const PGresult *res, const char *column);
+static long watch_done(const PGresult *res);
 
 
 bool
 rollout_watch(cli_t *cli)
 {
-    bool       ok, over;
-    watch_t    w;
-    PGresult  *res;
+    bool     ok;
+    watch_t  w;
 
     memset(&w, 0, sizeof(watch_t));
 
-    w.cli = cli;
-    w.terminal = isatty(STDOUT_FILENO) && cli->format == CLI_TABLE;
+    w.live = live_begin(cli);
 
     do {
-        res = watch_look(&w);
-        ok = res != NULL && watch_print(&w, res);
-        over = ok && strcmp(db_value(res, 0, "state"), "running") != 0
-               && strcmp(db_value(res, 0, "state"), "scheduled") != 0;
+        ok = live_draw(cli, watch_look, &w) && out_finish(cli);
+    } while (ok && !w.over && live_wait(1));
 
-        if (over) {
-            ok = watch_over(cli, res);
-        }
+    live_end();
 
-        PQclear(res);
+    /* the last picture stays */
 
-        if (ok && !over) {
-            nanosleep(&(struct timespec) { 1, 0 }, NULL);
-        }
+    ok = ok && (!w.live || watch_look(cli, &w));
 
-    } while (ok && !over && !cli_interrupted);
-
-    free(w.last);
-
-    if (ok && !over) {
-        return cli_fail(cli, CLI_FAILED, "interrupted", NULL,
-                        "rollout \"%s\": not finished yet", cli->argv[0]);
+    if (ok && (!w.over || w.why != NULL)) {
+        ok = cli_fail(cli, CLI_FAILED, "not_finished", NULL,
+                      "rollout \"%s\": %s", cli->argv[0],
+                      w.over ? w.why : "not finished yet");
     }
+
+    free(w.why);
+    free(w.last);
 
     return ok;
 }
 
 
-static PGresult *
-watch_look(watch_t *w)
-{
-    return db_call(w->cli, "SELECT * FROM goosebit_admin.rollout_show($1,"
-                   " $2)", 2, w->cli->tenant, w->cli->argv[0]);
-}
-
-
-/* a rollout that ended in another way than it should */
-
 static bool
-watch_over(cli_t *cli, const PGresult *res)
+watch_look(cli_t *cli, void *data)
 {
-    const char  *why;
+    bool       ok;
+    watch_t   *w;
+    PGresult  *res;
 
-    if (strcmp(db_value(res, 0, "state"), "finished") == 0) {
-        return true;
+    w = data;
+    res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_show($1, $2)",
+                  2, cli->tenant, cli->argv[0]);
+
+    if (res == NULL) {
+        return false;
     }
 
-    why = db_value(res, 0, "why");
+    ok = w->live ? watch_picture(cli, res) : watch_line(cli, w, res);
 
-    return cli_fail(cli, CLI_FAILED, "not_finished", NULL,
-                    "rollout \"%s\": %s", cli->argv[0],
-                    why ? why : db_value(res, 0, "state"));
-}
+    watch_over(w, res);
 
+    PQclear(res);
 
-static bool
-watch_print(watch_t *w, const PGresult *res)
-{
-    if (w->terminal) {
-        return watch_draw(w, res) && out_finish(w->cli);
-    }
-
-    watch_line(w, res);
-
-    return out_finish(w->cli);
+    return ok;
 }
 
 
 static void
-watch_line(watch_t *w, const PGresult *res)
+watch_over(watch_t *w, const PGresult *res)
 {
-    char    text[256];
-    time_t  now;
+    const char  *state, *why;
+
+    state = db_value(res, 0, "state");
+    why = db_value(res, 0, "why");
+
+    w->over = strcmp(state, "running") != 0
+              && strcmp(state, "scheduled") != 0;
+
+    free(w->why);
+    w->why = w->over && strcmp(state, "finished") != 0
+             ? strdup(why ? why : state) : NULL;
+}
+
+
+static bool
+watch_line(cli_t *cli, watch_t *w, const PGresult *res)
+{
+    char       text[256];
+    time_t     now;
     struct tm  tm;
 
     snprintf(text, sizeof(text), "rollout %s %s: %ld of %ld done, "
              "%ld waiting, %ld running, %ld success, %ld failure",
              db_value(res, 0, "id"), db_value(res, 0, "state"),
-             watch_count(res, "targeted") - watch_count(res, "waiting")
-             - watch_count(res, "running"), watch_count(res, "targeted"),
+             watch_done(res), watch_count(res, "targeted"),
              watch_count(res, "waiting"), watch_count(res, "running"),
              watch_count(res, "success"), watch_count(res, "failure"));
 
     if (w->last != NULL && strcmp(w->last, text) == 0) {
-        return;
+        return true;
     }
 
     free(w->last);
     w->last = strdup(text);
 
-    if (w->cli->format == CLI_JSON || w->cli->format == CLI_JSONL) {
-        out_show(w->cli, NULL, res);
-        return;
+    if (cli->format != CLI_TABLE && cli->format != CLI_WIDE) {
+        return out_show(cli, NULL, res);
     }
 
     now = time(NULL);
@@ -151,86 +140,76 @@ watch_line(watch_t *w, const PGresult *res)
 
     printf("%04d-%02d-%02dT%02d:%02d:%02dZ %s\n", tm.tm_year + 1900,
            tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, text);
+
+    return true;
 }
 
 
 static bool
-watch_draw(watch_t *w, const PGresult *res)
+watch_picture(cli_t *cli, const PGresult *res)
 {
-    int             before;
-    bool            ok;
-    char            text[512];
-    const char     *name;
-    struct winsize  size;
+    char        *name;
+    const char  *color, *state;
 
-    w->width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0
-               && size.ws_col > 0 ? size.ws_col : 80;
+    state = db_value(res, 0, "state");
+    color = out_state_color(cli, state);
+    name = out_clean(db_value(res, 0, "name"));
 
-    before = w->lines;
-    w->lines = 0;
+    printf("rollout %s", db_value(res, 0, "id"));
 
-    if (before > 0) {
-        printf("\033[%dA", before);
+    if (db_value(res, 0, "name") != NULL) {
+        printf(" %s", name ? name : "");
     }
 
-    name = db_value(res, 0, "name");
+    free(name);
+    name = out_clean(db_value(res, 0, "feed"));
 
-    snprintf(text, sizeof(text), "rollout %s%s%s  feed %s  software %s  %s",
-             db_value(res, 0, "id"), name ? " " : "", name ? name : "",
-             db_value(res, 0, "feed"), db_value(res, 0, "software"),
-             db_value(res, 0, "state"));
-    watch_row(w, out_state_color(w->cli, db_value(res, 0, "state")), text);
+    printf(": %s%s%s  feed %s  software %s\n", color, state,
+           color[0] ? out_reset(cli) : "", name ? name : "",
+           db_value(res, 0, "software"));
 
-    watch_draw_bar(w, res);
+    free(name);
+    watch_bar(res);
 
-    ok = watch_draw_devices(w);
-
-    /* lines of a longer picture before */
-    printf("\033[J");
-
-    return ok;
+    return watch_devices(cli);
 }
 
 
 static void
-watch_draw_bar(watch_t *w, const PGresult *res)
+watch_bar(const PGresult *res)
 {
     int   full;
     long  done, targeted;
-    char  text[512], bar[WATCH_BAR + 1];
+    char  bar[WATCH_BAR + 1];
 
     targeted = watch_count(res, "targeted");
-    done = targeted - watch_count(res, "waiting")
-           - watch_count(res, "running");
+    done = watch_done(res);
     full = targeted > 0 ? (int) (WATCH_BAR * done / targeted) : 0;
 
     memset(bar, '-', WATCH_BAR);
     memset(bar, '#', (size_t) full);
     bar[WATCH_BAR] = '\0';
 
-    snprintf(text, sizeof(text), "[%s] %ld of %ld", bar, done, targeted);
-    watch_row(w, "", text);
-
-    snprintf(text, sizeof(text), "waiting %ld  running %ld  success %ld"
-             "  failure %ld  rejected %ld  canceled %ld",
-             watch_count(res, "waiting"), watch_count(res, "running"),
-             watch_count(res, "success"), watch_count(res, "failure"),
-             watch_count(res, "rejected"), watch_count(res, "canceled"));
-    watch_row(w, "", text);
+    printf("[%s] %ld of %ld\n", bar, done, targeted);
+    printf("waiting %ld  running %ld  success %ld  failure %ld  rejected %ld"
+           "  canceled %ld\n", watch_count(res, "waiting"),
+           watch_count(res, "running"), watch_count(res, "success"),
+           watch_count(res, "failure"), watch_count(res, "rejected"),
+           watch_count(res, "canceled"));
 }
 
 
 static bool
-watch_draw_devices(watch_t *w)
+watch_devices(cli_t *cli)
 {
     int          i, n;
-    char         text[512];
+    char        *id;
     PGresult    *res;
-    const char  *progress;
 
-    res = db_call(w->cli, "SELECT id, progress"
-                  " FROM goosebit_admin.rollout_devices($1, $2, 'running')"
-                  " LIMIT 11", 2, w->cli->tenant, w->cli->argv[0]);
+    res = db_call(cli, "SELECT id, progress, state"
+                  " FROM goosebit_admin.rollout_open($1, $2, $3)", 3,
+                  cli->tenant, cli->argv[0], "11");
+
     if (res == NULL) {
         return false;
     }
@@ -238,36 +217,19 @@ watch_draw_devices(watch_t *w)
     n = PQntuples(res);
 
     for (i = 0; i < n && i < WATCH_DEVICES; i++) {
-        progress = db_value(res, i, "progress");
-        snprintf(text, sizeof(text), "  %3s%%  %s", progress ? progress : "0",
-                 db_value(res, i, "id"));
-        watch_row(w, "", text);
+        id = out_clean(db_value(res, i, "id"));
+        printf("  %3s%%  %s  %s\n", db_value(res, i, "progress"),
+               id ? id : "", db_value(res, i, "state"));
+        free(id);
     }
 
     if (n > WATCH_DEVICES) {
-        watch_row(w, "", "  and more");
+        puts("  and more");
     }
 
     PQclear(res);
 
     return true;
-}
-
-
-/* one line, cut to the terminal's width so that it stays one */
-
-static void
-watch_row(watch_t *w, const char *color, const char *text)
-{
-    char  *clean;
-
-    clean = out_clean(text);
-
-    printf("%s%.*s%s\033[K\n", color, w->width - 1, clean ? clean : "",
-           color[0] ? out_reset(w->cli) : "");
-    w->lines++;
-
-    free(clean);
 }
 
 
@@ -279,4 +241,12 @@ watch_count(const PGresult *res, const char *column)
     value = db_value(res, 0, column);
 
     return value ? strtol(value, NULL, 10) : 0;
+}
+
+
+static long
+watch_done(const PGresult *res)
+{
+    return watch_count(res, "targeted") - watch_count(res, "waiting")
+           - watch_count(res, "running");
 }

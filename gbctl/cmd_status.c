@@ -3,13 +3,12 @@
  */
 
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
 #include "cmd.h"
 #include "db.h"
+#include "live.h"
 #include "out.h"
 
 
@@ -17,7 +16,7 @@
 
 
 static bool cmd_status_run(cli_t *cli);
-static bool status_once(cli_t *cli, bool clear);
+static bool status_once(cli_t *cli, void *data);
 static bool status_screen(cli_t *cli, const PGresult *res);
 static void status_counts(const cli_t *cli, const char *title,
     const char *counts);
@@ -25,7 +24,7 @@ static bool status_table(cli_t *cli, const char *rollouts);
 
 
 static const cli_option_t  status_options[] = {
-    { "watch", 0, NULL, "again every two seconds, until interrupted", 0 },
+    { "watch", 0, NULL, "again every two seconds, until ^C or q", 0 },
     { NULL, 0, NULL, NULL, 0 }
 };
 
@@ -62,35 +61,41 @@ static const out_list_t  status_list = { "no rollouts run", "id",
 static bool
 cmd_status_run(cli_t *cli)
 {
-    struct timespec  pause;
+    bool  ok, live;
 
     if (!cli_config(cli, 0)) {
         return false;
     }
 
     if (!cli_has(cli, "watch")) {
-        return status_once(cli, false);
+        return status_once(cli, NULL);
     }
 
-    pause.tv_sec = STATUS_PAUSE;
-    pause.tv_nsec = 0;
+    live = live_begin(cli);
 
-    /* interrupting it is how it ends */
+    do {
+        ok = live_draw(cli, status_once, NULL) && out_finish(cli);
 
-    while (status_once(cli, isatty(STDOUT_FILENO)) && out_finish(cli)) {
-        (void) nanosleep(&pause, NULL);
-    }
+        if (ok && !live && cli->format == CLI_TABLE) {
+            putchar('\n');
+        }
 
-    return false;
+    } while (ok && live_wait(STATUS_PAUSE));
+
+    live_end();
+
+    return ok;
 }
 
 
 static bool
-status_once(cli_t *cli, bool clear)
+status_once(cli_t *cli, void *data)
 {
     bool       ok;
     char       poll_time[16];
     PGresult  *res;
+
+    (void) data;
 
     snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
 
@@ -103,12 +108,7 @@ status_once(cli_t *cli, bool clear)
         return false;
     }
 
-    if (clear) {
-        fputs("\033[H\033[2J", stdout);
-    }
-
-    ok = PQntuples(res) > 0
-         && (cli->format == CLI_TABLE || cli->format == CLI_WIDE)
+    ok = cli->format == CLI_TABLE || cli->format == CLI_WIDE
          ? status_screen(cli, res) : out_show(cli, NULL, res);
 
     PQclear(res);

@@ -9,14 +9,17 @@
 #include <jansson.h>
 
 #include "cmd.h"
+#include "cmd_software.h"
 #include "db.h"
 #include "out.h"
 #include "token.h"
 
 
 static bool cmd_tenant_add(cli_t *cli);
+static bool cmd_tenant_delete(cli_t *cli);
 static bool cmd_tenant_list(cli_t *cli);
 static bool cmd_tenant_set(cli_t *cli);
+static bool tenant_sweep(cli_t *cli, const char *files);
 static bool tenant_settings(cli_t *cli, json_t *settings, token_t *token);
 static bool tenant_poll_time(cli_t *cli, json_t *settings);
 static bool tenant_gateway(cli_t *cli, json_t *settings, token_t *token);
@@ -31,6 +34,13 @@ static bool tenant_show_once(cli_t *cli, const PGresult *res,
     " AS poll_time, auth, gateway_token, gateway_prefix,"                     \
     " max_updates, devices, created"
 
+
+static const cli_option_t  tenant_delete_options[] = {
+
+    { "force", '\0', NULL, "its devices, software and rollouts as well", 0 },
+
+    { NULL, '\0', NULL, NULL, 0 }
+};
 
 static const cli_option_t  tenant_set_options[] = {
 
@@ -58,6 +68,9 @@ static const cli_option_t  tenant_set_options[] = {
 static const cli_verb_t  cmd_tenant_verbs[] = {
 
     { "add", "NAME", "add a tenant", NULL, cmd_tenant_add, 1, 1, CLI_DRY },
+
+    { "delete", "NAME", "forget a tenant that has nothing",
+      tenant_delete_options, cmd_tenant_delete, 1, 1, CLI_DRY },
 
     { "list", "", "tenants and what they set for themselves", NULL,
       cmd_tenant_list, 0, 0, 0 },
@@ -102,6 +115,70 @@ cmd_tenant_add(cli_t *cli)
     ok = out_show(cli, NULL, res);
 
     PQclear(res);
+
+    return ok;
+}
+
+
+static bool
+cmd_tenant_delete(cli_t *cli)
+{
+    bool       ok;
+    char      *name;
+    PGresult  *res, *made;
+
+    name = out_clean(cli->argv[0]);
+    ok = cli_confirm(cli, cli_has(cli, "force")
+                     ? "delete tenant \"%s\" and all that it has?"
+                     : "delete tenant \"%s\"?", name ? name : "?");
+    free(name);
+
+    if (!ok || !cli_config(cli, 0)) {
+        return false;
+    }
+
+    res = db_call(cli, "SELECT name, devices, softwares AS software,"
+                  " rollouts, files"
+                  " FROM goosebit_admin.tenant_delete($1, $2)", 2,
+                  cli->argv[0], cli_has(cli, "force") ? "t" : "f");
+
+    made = out_make("name devices:int software:int rollouts:int");
+
+    ok = res != NULL && made != NULL
+         && out_make_row(made, db_value(res, 0, "name"),
+                         db_value(res, 0, "devices"),
+                         db_value(res, 0, "software"),
+                         db_value(res, 0, "rollouts"))
+         && out_show(cli, NULL, made)
+         && (cli->dry_run || tenant_sweep(cli, db_value(res, 0, "files")));
+
+    PQclear(res);
+    PQclear(made);
+
+    return ok;
+}
+
+
+/* the stored files that no other tenant's software is made of */
+
+static bool
+tenant_sweep(cli_t *cli, const char *files)
+{
+    bool     ok;
+    size_t   i;
+    json_t  *list, *file;
+
+    list = json_loads(files, 0, NULL);
+    ok = true;
+
+    json_array_foreach(list, i, file) {
+        ok = software_sweep(cli,
+                     json_string_value(json_object_get(file, "sha256")),
+                     json_string_value(json_object_get(file, "filename")))
+             && ok;
+    }
+
+    json_decref(list);
 
     return ok;
 }

@@ -7,6 +7,7 @@
 
 
 static const cli_noun_t *const nouns[] = {
+    &cmd_audit,
     &cmd_config,
     &cmd_db,
     &cmd_device,
@@ -14,6 +15,7 @@ static const cli_noun_t *const nouns[] = {
     &cmd_software,
     &cmd_status,
     &cmd_tenant,
+    &cmd_user,
     NULL
 };
 

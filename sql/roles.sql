@@ -5,6 +5,10 @@
 --   goosebit_viewer    reads through goosebit_admin
 --   goosebit_operator  a viewer who may change devices, software, rollouts
 --   goosebit_admin     an operator who may change tenants and users
+--   goosebit_users     makes their logins; owns schema goosebit_role, nobody
+--                      logs in. It alone has CREATEROLE, which before
+--                      PostgreSQL 16 is nearly all: so not goosebit_owner, as
+--                      whom all that devices can reach runs.
 
 SET client_min_messages = warning;
 
@@ -24,18 +28,30 @@ BEGIN
         CREATE ROLE goosebit_ddi LOGIN;
     END IF;
 
-    -- Who runs this must be able to act as the owner; a superuser is already.
-    IF NOT pg_catalog.pg_has_role('goosebit_owner', 'MEMBER') THEN
-        EXECUTE pg_catalog.format('GRANT goosebit_owner TO %I', current_user);
+    IF pg_catalog.to_regrole('goosebit_users') IS NULL THEN
+        CREATE ROLE goosebit_users NOLOGIN CREATEROLE;
     END IF;
 
-    EXECUTE pg_catalog.format('GRANT CREATE ON DATABASE %I TO goosebit_owner',
+    -- Who runs this must be able to act as both; a superuser is already.
+    FOREACH role_name IN ARRAY ARRAY['goosebit_owner', 'goosebit_users'] LOOP
+        IF NOT pg_catalog.pg_has_role(role_name, 'MEMBER') THEN
+            EXECUTE pg_catalog.format('GRANT %I TO %I', role_name,
+                                      current_user);
+        END IF;
+    END LOOP;
+
+    EXECUTE pg_catalog.format('GRANT CREATE ON DATABASE %I TO goosebit_owner,'
+                              || ' goosebit_users',
                               pg_catalog.current_database());
 END
 $$;
 
 GRANT goosebit_viewer TO goosebit_operator;
 GRANT goosebit_operator TO goosebit_admin;
+
+-- As PostgreSQL 16 wants it of a role that hands these on.
+GRANT goosebit_viewer, goosebit_operator, goosebit_admin TO goosebit_users
+    WITH ADMIN OPTION;
 
 -- On the role, since session settings don't survive a transaction pooler.
 ALTER ROLE goosebit_ddi SET statement_timeout = '5s';

@@ -92,7 +92,10 @@ BEGIN
                    CASE WHEN c.after ? 'assigned_software'
                         THEN goosebit.facts_version(w.dev, c.after)
                         ELSE c.after END AS after
-            FROM (SELECT x.dev, goosebit.device_facts(x.dev) AS a,
+            FROM (SELECT x.dev, goosebit.device_facts(x.dev)
+                         || CASE WHEN (x.dev).token <> (x.old).token
+                                 THEN '{"token": "changed"}' ELSE '{}'
+                                 END::jsonb AS a,
                          goosebit.device_facts(x.old) AS b
                   FROM written x
                   ORDER BY (x.dev).controller_id) w

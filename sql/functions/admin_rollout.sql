@@ -307,6 +307,27 @@ COMMENT ON FUNCTION goosebit_admin.rollout_devices IS
     'the devices of a rollout, one row each';
 
 
+-- Its open actions, oldest first, for a picture of what goes on.
+CREATE FUNCTION goosebit_admin.rollout_open(tenant text, rollout text,
+                                            row_limit int)
+RETURNS TABLE (id text, action_id int, state text, progress int)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.controller_id, a.id, a.state, a.progress
+    FROM goosebit.action a
+    JOIN goosebit.device d
+      ON d.tenant_id = a.tenant_id AND d.id = a.device_id
+    WHERE a.tenant_id = goosebit.tenant_id($1)
+      AND a.cause = 'rollout' AND a.ended_at IS NULL
+      AND a.cause_id = goosebit.rollout_find(goosebit.tenant_id($1), $2)
+    ORDER BY a.id
+    LIMIT $3
+$$;
+COMMENT ON FUNCTION goosebit_admin.rollout_open IS
+    'a rollout''s open actions';
+
+
 -- Why is it stuck: the reasons of decide() for every targeted device that is
 -- not done, counted. example is one of them.
 CREATE FUNCTION goosebit_admin.rollout_explain(tenant text, rollout text,

@@ -1,4 +1,4 @@
--- gbctl tenant, the least of it: add, list, set.
+-- gbctl tenant.
 
 
 CREATE FUNCTION goosebit_admin.tenant_add(tenant text)
@@ -23,7 +23,8 @@ BEGIN
             pg_catalog.format('tenant "%s": exists already', tenant));
     END IF;
 
-    PERFORM goosebit.audit_write(tenant_add.id, 'tenant.add', tenant_add.name);
+    PERFORM goosebit.audit_write(tenant_add.id, 'tenant.add', tenant_add.name,
+                                 NULL, jsonb_build_object('id', tenant_add.id));
     RETURN NEXT;
 END
 $$;
@@ -48,6 +49,21 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION goosebit_admin.tenant_list IS
     'tenants with what they set for themselves';
+
+
+-- What the audit log keeps of a tenant. Of the gateways' token only that
+-- there is one.
+CREATE FUNCTION goosebit.tenant_facts(t goosebit.tenant)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT pg_catalog.jsonb_build_object(
+        'poll_time', t.poll_time * interval '1 second', 'auth', t.auth,
+        'gateway_token', CASE WHEN t.gateway_token IS NULL THEN 'none'
+                              ELSE 'set' END,
+        'gateway_prefix', t.gateway_prefix, 'max_updates', t.max_updates)
+$$;
+COMMENT ON FUNCTION goosebit.tenant_facts IS 'a tenant for the audit log';
 
 
 -- Each key of settings that is there is set, null takes it back to the
@@ -99,10 +115,11 @@ BEGIN
 
     PERFORM goosebit.changed('tenant', tid);
 
-    -- A digest is no secret to guess from, but nobody needs it in a log.
     PERFORM goosebit.audit_write(tid, 'tenant.set', new.name,
-        pg_catalog.to_jsonb(old) - 'gateway_token',
-        pg_catalog.to_jsonb(new) - 'gateway_token');
+        goosebit.tenant_facts(old),
+        goosebit.tenant_facts(new) || CASE
+            WHEN old.gateway_token <> new.gateway_token
+            THEN '{"gateway_token": "changed"}' ELSE '{}' END::jsonb);
 
     tenant_set.name := new.name;
     RETURN NEXT;
@@ -110,3 +127,62 @@ END
 $$;
 COMMENT ON FUNCTION goosebit_admin.tenant_set IS
     'changes what a tenant sets for itself; null: as configured';
+
+
+-- Forgets a tenant: GB004 while it has devices, software or rollouts, unless
+-- with_all, which takes those along. What operators did stays on record. The
+-- files, [{sha256, filename}], are then the caller's to remove, each under
+-- software_orphan(). Whoever registers a device meanwhile waits for the end.
+CREATE FUNCTION goosebit_admin.tenant_delete(tenant text, with_all boolean)
+RETURNS TABLE (name text, devices bigint, softwares bigint, rollouts bigint,
+               files jsonb)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    tid int := goosebit.tenant_id(tenant);
+    old goosebit.tenant;
+BEGIN
+    PERFORM goosebit.store_lock();
+    PERFORM goosebit.slot_lock(tid);
+    SELECT t.* INTO old FROM goosebit.tenant t WHERE t.id = tid FOR UPDATE;
+
+    SELECT old.name,
+           (SELECT count(*) FROM goosebit.device d WHERE d.tenant_id = tid),
+           (SELECT count(*) FROM goosebit.software s
+            WHERE s.tenant_id = tid),
+           (SELECT count(*) FROM goosebit.rollout r WHERE r.tenant_id = tid),
+           (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                       'sha256', s.sha256, 'filename', s.filename)), '[]')
+            FROM goosebit.software s
+            WHERE s.tenant_id = tid AND s.uri IS NULL)
+    INTO name, devices, softwares, rollouts, files;
+
+    IF NOT with_all AND devices + softwares + rollouts > 0 THEN
+        PERFORM goosebit.fail('GB004',
+            format('tenant "%s": has %s devices, %s software, %s rollouts',
+                   name, devices, softwares, rollouts),
+            '--force deletes them as well');
+    END IF;
+
+    PERFORM goosebit.changed('tenant', tid);
+
+    DELETE FROM goosebit.action_status x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.device_seen x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.device x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.rollout x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.software x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.device_count x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.tenant x WHERE x.id = tid;
+
+    PERFORM goosebit.audit_write(0, 'tenant.delete', name,
+        jsonb_build_object('id', tid, 'devices', devices,
+                           'software', softwares, 'rollouts', rollouts)
+        || goosebit.tenant_facts(old));
+
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.tenant_delete IS
+    'forgets a tenant, an empty one unless with_all';

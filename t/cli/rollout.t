@@ -199,7 +199,7 @@ if ($pid == 0) {
 $r = $s->gbctl({ pty => 80 }, 'rollout', 'watch', $next);
 waitpid $pid, 0;
 is($r->{exit}, 0, 'watch: ends when it is finished');
-like($r->{out}, qr/\e\[\d+A/, 'watch: draws over itself');
+like($r->{out}, qr/\e\[\?1049h.*\e\[\?1049l/s, 'watch: a second screen');
 like($r->{out}, qr/7 of 7/, 'watch: all done');
 
 

@@ -94,6 +94,65 @@ subtest 'gateway' => sub {
         '--gateway-token', '-')->{exit}, 1, 'a token has no blanks');
 };
 
+subtest 'delete' => sub {
+    my $dir = tempdir;
+    my @add = ('software', 'add', "$dir/a.swu", '-o', 'name', '-t');
+    system('t/lib/fixtures/make-swu', '-o', "$dir/a.swu", '-V', '1') == 0
+        or die 'make-swu';
+    system('t/lib/fixtures/make-swu', '-o', "$dir/b.swu", '-V', '2') == 0
+        or die 'make-swu';
+    tenant('add', $_) for qw(Full Empty);
+    $s->gbctl(@add, 'DEFAULT');
+    my $id = $s->gbctl(@add, 'Full')->{out} + 0;
+    $s->gbctl('software', 'add', "$dir/b.swu", '-t', 'Full');
+    $s->gbctl('rollout', 'create', '--software', $id, '-t', 'Full');
+    status('Full', $_) for qw(x y);
+    $s->put('/Full/controller/v1/x/configData', json => { data => {
+        hw_model => 'board', hw_revision => '1.0', sw_version => '0' } });
+    my $link = $s->get('/Full/controller/v1/x')->{json}{_links}
+        {deploymentBase}{href};
+    my ($action) = $link =~ m{/(\d+)(?:\?|$)};
+    $s->post("/Full/controller/v1/x/deploymentBase/$action/feedback", json =>
+        { id => $action, status => { execution => 'proceeding',
+            result => { finished => 'none' }, details => ['x'] } });
+    my $files = sub { split /\n/, `find @{[$s->artifacts]} -name '*.swu'` };
+    is(scalar @{[$files->()]}, 2, 'two files are stored');
+
+    my $r = tenant('delete', 'Full', '-y', '-o', 'json');
+    is($r->{exit}, 1, 'one that has something: refused');
+    is_deeply(JSON::PP::decode_json($r->{err})->{error}, { code => 'in_use',
+        message => 'tenant "Full": has 2 devices, 2 software, 1 rollouts',
+        hint => '--force deletes them as well' }, 'and says what');
+    is(tenant('delete', 'Full', '--force')->{exit}, 1, 'asks');
+    is(tenant('delete', 'Full', '--force', '--dry-run')->{exit}, 0,
+        '--dry-run');
+    is(status('Full', 'x'), 200, 'all is there');
+
+    is_deeply(json('delete', 'full', '--force', '-y'), { name => 'Full',
+        devices => 2, software => 2, rollouts => 1 }, '--force');
+    is(status('Full', 'x'), 404, 'gone');
+    is_deeply([map { m{([^/]+)$} } $files->()], ['a.swu'],
+        'its files, too, but for one that others have');
+    is_deeply(json('delete', 'Empty', '-y'), { name => 'Empty',
+        devices => 0, software => 0, rollouts => 0 }, 'an empty one');
+    is(tenant('delete', 'Empty', '-y')->{exit}, 1, 'not twice');
+
+    my @left = $s->sql(q{SELECT c.oid::regclass::text
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relnamespace = 'goosebit'::regnamespace
+          AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          AND a.attname = 'tenant_id' ORDER BY 1});
+    cmp_ok(scalar @left, '>=', 8, 'tables by tenant');
+    is($s->value("SELECT count(*) FROM $_->[0] WHERE tenant_id > 0
+        AND tenant_id NOT IN (SELECT id FROM goosebit.tenant)"), 0,
+        "nothing is left in $_->[0]")
+        for grep { $_->[0] !~ /\.(?:audit|change)$/ } @left;
+    is_deeply([map { "$_->{verb} $_->{object}" } grep { ($_->{tenant} // '')
+        eq 'Full' } @{$s->gbctl('audit', 'list', '--all', '--verb', 'rollout',
+        '-o', 'json')->{json}}], ['rollout.create 1'],
+        'what was done to it stays on record');
+};
+
 subtest 'rights' => sub {
     $s->value('create role looker login in role goosebit_viewer');
     my $db = 'postgres://looker@/goosebit?host=' . $s->socket;

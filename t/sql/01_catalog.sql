@@ -1,7 +1,7 @@
 -- What every function and table must be, asked of the catalogue.
 
 \i t/sql/lib.psql
-SELECT plan(18);
+SELECT plan(19);
 
 CREATE VIEW t.f AS
 SELECT p.oid, p.pronamespace::regnamespace::text AS schema, p.proname,
@@ -12,12 +12,12 @@ WHERE p.prokind = 'f' AND p.pronamespace::regnamespace::text LIKE 'goosebit%';
 
 SELECT is_empty($$
     SELECT signature FROM t.f
-    WHERE schema IN ('goosebit_ddi', 'goosebit_admin') AND NOT prosecdef
+    WHERE schema <> 'goosebit' AND NOT prosecdef
 $$, 'API functions are SECURITY DEFINER');
 
 SELECT is_empty($$
     SELECT signature, proconfig FROM t.f
-    WHERE schema IN ('goosebit_ddi', 'goosebit_admin')
+    WHERE schema <> 'goosebit'
       AND NOT COALESCE('search_path=pg_catalog, pg_temp' = ANY (proconfig),
                        false)
 $$, 'API functions set search_path to pg_catalog, pg_temp');
@@ -29,8 +29,16 @@ $$, 'inner functions run with the rights and the path of their caller');
 
 SELECT is_empty($$
     SELECT signature FROM t.f
-    WHERE pg_get_userbyid(proowner) <> 'goosebit_owner'
-$$, 'goosebit_owner owns every function');
+    WHERE pg_get_userbyid(proowner) <> CASE schema
+          WHEN 'goosebit_role' THEN 'goosebit_users'
+          ELSE 'goosebit_owner' END
+$$, 'goosebit_owner owns every function but those that make logins');
+
+SELECT is_empty($$
+    SELECT signature, a.grantee::regrole FROM t.f, aclexplode(proacl) a
+    WHERE schema = 'goosebit_role'
+      AND a.grantee NOT IN (proowner, 'goosebit_owner'::regrole)
+$$, 'and those are called by its functions only');
 
 SELECT is_empty($$
     SELECT signature FROM t.f, aclexplode(COALESCE(proacl,

@@ -159,6 +159,10 @@ FROM unnest(ARRAY[
     $$SELECT goosebit_admin.tenant_set('acme', '{"poll_time": 5}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"auth": "strict"}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"max_updates": 0}')$$,
+    $$SELECT goosebit_admin.tenant_delete('acme', true)$$,
+    $$SELECT goosebit_admin.user_add('t u', 'viewer', NULL),
+             goosebit_admin.user_set('t u', 'admin', NULL),
+             goosebit_admin.user_delete('t u')$$,
     $$SELECT goosebit_ddi.seen('{1}', '{1}', '{1}', '{x}')$$]) AS what;
 
 SELECT is(t.uncovered(format(what, r.id)), NULL, format(what, r.feed))
@@ -214,7 +218,7 @@ SELECT is_empty($$
     SELECT f FROM (
         SELECT p.pronamespace::regnamespace || '.' || p.proname AS f
         FROM pg_proc p
-        WHERE p.pronamespace::regnamespace::text ~ '^goosebit_'
+        WHERE p.pronamespace::regnamespace::text ~ '^goosebit_(ddi|admin)'
           AND p.provolatile = 'v') x
     WHERE f NOT IN (SELECT verb FROM t.tried)
 $$, 'every function that writes has been tried: a new one belongs up there');
@@ -226,6 +230,8 @@ $$, $$VALUES
     ('goosebit_admin.device_autoconfirm'),      -- only what is on offer
     ('goosebit_admin.device_confirm'),          -- the same
     ('goosebit_admin.software_orphan'), ('goosebit_admin.tenant_add'),
+    ('goosebit_admin.user_add'), ('goosebit_admin.user_delete'),
+    ('goosebit_admin.user_set'),
     ('goosebit_ddi.auto_confirm'), ('goosebit_ddi.confirmation_feedback'),
     ('goosebit_ddi.deployment_base'),           -- on offer
     ('goosebit_ddi.seen')

@@ -1,0 +1,119 @@
+#!/usr/bin/perl
+# Live pictures on a terminal: drawn in place, at its size, and it is as it
+# was afterwards, however they end.
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Fleet;
+use Goosebit::Pty;
+use Goosebit::Test;
+
+my $s = stack(fsync => 'off');
+my $f = Goosebit::Fleet->new($s);
+my $long = 'long-' x 20;
+
+$f->software('1.0', 'board:r1');
+$f->register($_, sw_version => '0.9') for 'a' .. 'c';
+$s->gbctl('rollout', 'create', '--software', '1', '--name', $long);
+
+sub watch { Goosebit::Pty->new($s, @_) }
+
+# What must hold when it has ended
+sub left {
+    my ($t, $name, $screen) = @_;
+    ok(!$t->second, "$name: the first screen is back");
+    ok($t->cursor, "$name: with its cursor");
+    is($t->screen, $screen, "$name: as it was");
+    like($t->modes, qr/(?<!-)\bicanon\b.*(?<!-)\becho\b/s,
+        "$name: and with echo");
+}
+
+
+subtest 'status --watch' => sub {
+    my $t = watch('status', '--watch');
+    ok($t->wait(qr/^DEFAULT: 3 devices/), 'the picture');
+    ok($t->second, 'on the second screen');
+    ok(!$t->cursor, 'without a cursor');
+    unlike($t->raw, qr/\e\[2J/, 'never cleared');
+    is(scalar(grep { length > 80 } split /\n/, $t->screen), 0, '80 columns');
+    unlike($t->screen, qr/try -o wide/, 'no notes across it');
+
+    $f->poll('d');
+    ok($t->wait(qr/^DEFAULT: 4 devices/), 'what changes is drawn');
+
+    $t->resize(120, 12);
+    ok($t->wait(qr/^ID  NAME.{75,}/m), 'at the new width');
+    $t->resize(40, 4);
+    ok($t->wait(qr/\A(?:.*\n){3}\.\.\.\z/, 1.5),
+        'at once, and no longer than the terminal');
+    is(scalar(grep { length > 40 } split /\n/, $t->screen), 0, '40 columns');
+
+    $t->send("x\cC");
+    is($t->end, 130, '^C ends it');
+    left($t, '^C', '');
+
+    $t = watch('status', '--watch');
+    $t->wait(qr/devices/);
+    $t->send('q');
+    is($t->end, 0, 'q ends it, too');
+    left($t, 'q', '');
+
+    $t = watch('status', '--watch');
+    $t->wait(qr/devices/);
+    $s->pg('stop');
+    is($t->end, 3, 'a database that goes away: exit 3');
+    left($t, 'error', $t->screen);
+    like($t->screen, qr/\Agbctl: lost the connection .*\n\z/,
+        'and one line says so, on the first screen');
+    $s->pg('start');
+    ok(wait_for { $s->get(ddi('a'))->{status} == 200 }, 'back');
+};
+
+
+subtest 'rollout watch' => sub {
+    my $t = watch('rollout', 'watch', '1');
+    ok($t->wait(qr/^rollout 1 long-.*\n\[[#-]{40}\] 0 of 3\n/), 'a bar');
+    my $action = $f->fetch('b');
+    ok($t->wait(qr/^  +0%  b  open$/m), 'devices that are at it');
+    is($f->report('b', $action, 'proceeding', 'none'), 200, 'reported');
+    ok($t->wait(qr/^  +0%  b  running$/m), 'and how far');
+    $t->send("\cC");
+    is($t->end, 130, '^C ends it');
+    left($t, '^C', '');
+
+    $t = watch('rollout', 'watch', '1');
+    $t->wait(qr/0 of 3/);
+    for (qw(a b c)) {
+        $f->report($_, $f->fetch($_), 'closed', 'success');
+    }
+    is($t->end, 0, 'it ends when it is finished');
+    like($t->screen, qr/\Arollout 1 .*finished.*\n\[#{40}\] 3 of 3\n/,
+        'and the last picture stays') or diag $t->raw;
+    ok(!$t->second && $t->cursor, 'on the first screen');
+    like($t->raw, qr/\e\[\?2026h\e\[H.*?\e\[J\e\[\?2026l/s,
+        'each picture was one frame');
+};
+
+
+subtest 'where it can\'t be drawn' => sub {
+    my $r = $s->gbctl({ pty => 80, env => { TERM => 'dumb' } }, 'rollout',
+        'watch', '1');
+    like($r->{out}, qr/\A\S+Z rollout 1 finished: 3 of 3 done.*\n\z/,
+        'a dumb terminal gets lines');
+    $r = $s->gbctl('rollout', 'watch', '1');
+    like($r->{out}, qr/\A\S+Z rollout 1 finished: 3 of 3 done.*\n\z/,
+        'so does a file');
+
+    my $file = tempdir() . '/out';
+    local %ENV = ($s->_clean_env, %{$s->env});
+    my $gbctl = ($ENV{GB_ASAN} ? 'build/asan' : 'build') . '/gbctl';
+    $r = run(['timeout', '-s', 'INT', '3', $gbctl, 'status', '--watch', '-o',
+        'jsonl']);
+    is(scalar(() = $r->{out} =~ /^\{"tenant":"DEFAULT".*\}$/mg), 2,
+        'status --watch -o jsonl: a line each two seconds');
+    $r = run(['timeout', '-s', 'INT', '3', $gbctl, 'status', '--watch']);
+    is(scalar(() = $r->{out} =~ /^DEFAULT: /mg), 2, 'or a screen each');
+    unlike($r->{out}, qr/\e/, 'without a word for a terminal');
+};
+
+done_testing;

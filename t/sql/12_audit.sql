@@ -1,0 +1,149 @@
+-- Every function of goosebit_admin that changes something writes down who did
+-- it, when, and what was before and after.
+
+\i t/sql/lib.psql
+
+-- One call of each; verb and object are what it must leave on record.
+CREATE TABLE t.call (i int GENERATED ALWAYS AS IDENTITY, f text, sql text,
+                     verb text, object text);
+INSERT INTO t.call (f, sql, verb, object) VALUES
+    ('tenant_add', $$tenant_add('Other')$$, 'tenant.add', 'Other'),
+    ('tenant_set', $$tenant_set('Other', '{"poll_time": 7}')$$,
+     'tenant.set', 'Other'),
+    ('tenant_set', format($$tenant_set('Other', '{"gateway_token": "%s"}')$$,
+        repeat('ab', 32)), 'tenant.set', 'Other'),
+    ('tenant_set', format($$tenant_set('Other', '{"gateway_token": "%s"}')$$,
+        repeat('cd', 32)), 'tenant.set', 'Other'),
+    ('tenant_delete', $$tenant_delete('Other', false)$$, 'tenant.delete',
+     'Other'),
+    ('user_add', $$user_add('t audit', 'viewer', NULL)$$, 'user.add',
+     't audit'),
+    ('user_set', $$user_set('t audit', 'admin', NULL)$$, 'user.set',
+     't audit'),
+    ('user_delete', $$user_delete('t audit')$$, 'user.delete', 't audit'),
+    ('software_add', $$software_add('Acme', jsonb_build_object('name', 'os',
+        'version', '9', 'format', 'swu', 'filename', 'x.swu', 'size', 1,
+        'sha256', repeat('1', 64), 'sha1', repeat('1', 40),
+        'md5', repeat('1', 32), 'hardware',
+        '[{"model": "default", "revision": "default"}]'::jsonb))$$,
+     'software.add', '@software'),
+    ('device_add', $$device_add('Acme', 'new', NULL, NULL, NULL, NULL,
+        '{}')$$, 'device.add', 'new'),
+    ('device_set', $$device_set('Acme', '{new}', 'prod', NULL, NULL, '{x}',
+        '{}', NULL)$$, 'device.set', 'new'),
+    ('device_assign', $$device_assign('Acme', '{new}', '9', NULL, false)$$,
+     'device.assign', 'new'),
+    ('device_pin', $$device_pin('Acme', '{new}', true)$$, 'device.pin',
+     'new'),
+    ('device_pin', $$device_pin('Acme', '{new}', false)$$, 'device.unpin',
+     'new'),
+    ('device_force', $$device_force('Acme', '{new}', true)$$, 'device.force',
+     'new'),
+    ('device_force', $$device_force('Acme', '{new}', false)$$,
+     'device.unforce', 'new'),
+    ('device_block', $$device_block('Acme', '{new}', true)$$, 'device.block',
+     'new'),
+    ('device_block', $$device_block('Acme', '{new}', false)$$,
+     'device.unblock', 'new'),
+    ('device_token', $$device_token('Acme', 'new', sha256('a'))$$,
+     'device.token', 'new'),
+    ('device_token', $$device_token('Acme', 'new', sha256('b'))$$,
+     'device.token', 'new'),
+    ('device_autoconfirm', $$device_autoconfirm('Acme', '{new}', true)$$,
+     'device.autoconfirm', 'new'),
+    ('device_delete', $$device_delete('Acme', '{new}')$$, 'device.delete',
+     'new'),
+    ('rollout_create', $$rollout_create('Acme', '9', '{"confirm": true}')$$,
+     'rollout.create', '@rollout'),
+    ('device_confirm', $$device_confirm('Acme', '{yes}', true)$$,
+     'device.confirm', 'yes'),
+    ('device_confirm', $$device_confirm('Acme', '{no}', false)$$,
+     'device.deny', 'no'),
+    ('device_cancel', $$device_cancel('Acme', '{yes}', true)$$,
+     'device.cancel', 'yes'),
+    ('rollout_pause', $$rollout_pause('Acme', '@rollout', true)$$,
+     'rollout.pause', '@rollout'),
+    ('rollout_pause', $$rollout_pause('Acme', '@rollout', false)$$,
+     'rollout.resume', '@rollout'),
+    ('rollout_retry', $$rollout_retry('Acme', '@rollout')$$,
+     'rollout.retry', '@rollout'),
+    ('rollout_abort', $$rollout_abort('Acme', '@rollout')$$,
+     'rollout.abort', '@rollout'),
+    ('rollout_delete', $$rollout_delete('Acme', '@rollout')$$,
+     'rollout.delete', '@rollout'),
+    ('software_delete', $$software_delete('Acme', '{9}')$$,
+     'software.delete', '@software');
+
+-- These lock and change nothing.
+CREATE FUNCTION t.harmless() RETURNS text[] LANGUAGE sql AS $$
+    SELECT '{software_orphan}'::text[]
+$$;
+
+SELECT plan(4 + (SELECT count(*) FROM t.call)::int);
+
+SELECT is_empty($$
+    SELECT p.oid::regprocedure FROM pg_proc p
+    WHERE p.pronamespace = 'goosebit_admin'::regnamespace
+      AND p.provolatile = 'v' AND p.proname <> ALL (t.harmless())
+      AND p.proname NOT IN (SELECT f FROM t.call)
+$$, 'every function that changes something is called here');
+
+SELECT t.dev(x) FROM unnest('{yes,no}'::text[]) x;
+
+
+-- Does call N; what it left on record, in words, once for each object.
+CREATE FUNCTION t.does(n int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    c     record;
+    newer bigint := (SELECT COALESCE(max(id), 0) FROM goosebit.audit);
+    sid   text := (SELECT max(id) FROM goosebit.software
+                   WHERE tenant_id = t.tid());
+    rid   text;
+    words text;
+BEGIN
+    SELECT * INTO c FROM t.call WHERE i = n;
+    rid := (SELECT max(id) FROM goosebit.rollout WHERE tenant_id = t.tid());
+
+    EXECUTE 'SELECT count(*) FROM goosebit_admin.'
+            || replace(c.sql, '@rollout', COALESCE(rid, ''));
+
+    IF c.f = 'rollout_create' THEN
+        PERFORM t.link(x) FROM unnest('{yes,no}'::text[]) x;
+    END IF;
+
+    sid := COALESCE((SELECT max(id) FROM goosebit.software
+                     WHERE tenant_id = t.tid())::text, sid);
+    rid := COALESCE((SELECT max(id) FROM goosebit.rollout
+                     WHERE tenant_id = t.tid())::text, rid);
+
+    SELECT string_agg(format('%s %s%s%s', a.verb,
+               CASE a.object WHEN sid THEN '@software'
+                             WHEN rid THEN '@rollout' ELSE a.object END,
+               CASE WHEN a.who <> session_user THEN ' by ' || a.who END,
+               CASE WHEN a.before IS NOT DISTINCT FROM a.after
+                    THEN ' without before and after' END), ', '
+               ORDER BY a.id)
+    INTO words
+    FROM goosebit.audit a WHERE a.id > newer AND a.at = now();
+
+    RETURN words;
+END $$;
+
+-- Software and rollout may have the same id.
+SELECT setval('goosebit.rollout_id_seq', 1000);
+
+SELECT is(t.does(i), verb || ' ' || object, f || ' writes down ' || verb)
+FROM t.call ORDER BY i;
+
+SELECT is((SELECT after ->> 'gateway_token' FROM goosebit.audit
+           WHERE verb = 'tenant.set' ORDER BY id DESC LIMIT 1), 'changed',
+          'of a gateway''s other token only that it is another');
+SELECT is((SELECT before || after FROM goosebit.audit
+           WHERE verb = 'device.token' ORDER BY id DESC LIMIT 1),
+          '{"token": "changed"}', 'and of a device''s');
+SELECT is((SELECT count(*) FROM goosebit.audit a
+           WHERE a::text LIKE '%' || encode(sha256('b'), 'hex') || '%'
+              OR a::text LIKE '%cdcdcd%'), 0::bigint, 'never a digest');
+
+SELECT * FROM finish();
+ROLLBACK;

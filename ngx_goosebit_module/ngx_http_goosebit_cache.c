@@ -71,6 +71,34 @@ ngx_http_goosebit_cache_synced(ngx_http_goosebit_cache_t *cache,
 }
 
 
+void
+ngx_http_goosebit_cache_mark_set(ngx_http_goosebit_cache_t *cache,
+    ngx_str_t *mark)
+{
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    gb_cache_mark_set(cache->table, (char *) mark->data, mark->len);
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+}
+
+
+size_t
+ngx_http_goosebit_cache_mark_get(ngx_http_goosebit_cache_t *cache,
+    u_char *mark)
+{
+    size_t  len;
+
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    len = gb_cache_mark_get(cache->table, (char *) mark);
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return len;
+}
+
+
 ngx_msec_t
 ngx_http_goosebit_cache_lag(ngx_http_goosebit_cache_t *cache)
 {

@@ -74,6 +74,15 @@ void ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache);
 void ngx_http_goosebit_cache_synced(ngx_http_goosebit_cache_t *cache,
     ngx_msec_t time);
 
+/*
+ * Where the journal was read to, for whoever reads on; of GB_CACHE_MARK
+ * bytes, 0 of them: from nowhere.
+ */
+void ngx_http_goosebit_cache_mark_set(ngx_http_goosebit_cache_t *cache,
+    ngx_str_t *mark);
+size_t ngx_http_goosebit_cache_mark_get(ngx_http_goosebit_cache_t *cache,
+    u_char *mark);
+
 /* ms since then; NGX_MAX_INT32_VALUE: it never was */
 ngx_msec_t ngx_http_goosebit_cache_lag(ngx_http_goosebit_cache_t *cache);
 

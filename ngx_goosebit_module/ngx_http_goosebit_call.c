@@ -81,7 +81,10 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
       NGX_HTTP_GOOSEBIT_CLASS_SOLO, 1, { i } },
 
     { call("status", ""),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, { 0 } }
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, { 0 } },
+
+    { call("changes", "$1, $2, $3, $4"),
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 4, { t, I, T, i } }
 };
 
 

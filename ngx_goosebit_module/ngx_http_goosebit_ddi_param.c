@@ -88,6 +88,7 @@ ngx_http_goosebit_ddi_param(ngx_http_goosebit_ddi_t *ddi,
     case NGX_HTTP_GOOSEBIT_CALL_SEEN:
     case NGX_HTTP_GOOSEBIT_CALL_TICK:
     case NGX_HTTP_GOOSEBIT_CALL_STATUS:
+    case NGX_HTTP_GOOSEBIT_CALL_CHANGES:
     case NGX_HTTP_GOOSEBIT_CALLS:
         break;
     }

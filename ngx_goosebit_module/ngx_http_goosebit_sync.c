@@ -1,6 +1,7 @@
 /*
  * Last seen, written behind: a device counts once a second, however often it
- * asks, and a statement writes many of them.  And tick(), by worker 0.
+ * asks, and a statement writes many of them.  And what worker 0 does besides:
+ * tick(), the zone's last seen, the journal.
  */
 
 #include "ngx_http_goosebit_sync.h"
@@ -8,11 +9,13 @@
 #include "ngx_http_goosebit_metrics.h"
 #include "ngx_http_goosebit_pg.h"
 #include "ngx_http_goosebit_seen.h"
+#include "ngx_http_goosebit_sync_journal.h"
+#include "ngx_http_goosebit_sync_write.h"
+#include "ngx_http_goosebit_sync_zone.h"
 
 
 #define NGX_HTTP_GOOSEBIT_SYNC_EVERY    1000        /* ms */
 #define NGX_HTTP_GOOSEBIT_SYNC_LAST     50          /* ms, when stopping */
-#define NGX_HTTP_GOOSEBIT_SYNC_CHUNK    2000        /* rows a statement */
 
 
 struct ngx_http_goosebit_sync_s {
@@ -26,6 +29,9 @@ struct ngx_http_goosebit_sync_s {
     ngx_uint_t                      chunk;          /* on its way */
     ngx_pool_t                     *pool;           /* of the chunk */
     ngx_pool_t                     *tick_pool;      /* of a tick under way */
+
+    ngx_http_goosebit_journal_t    *journal;        /* of worker 0, where */
+    ngx_http_goosebit_sync_zone_t  *zone;           /* there is a zone */
 };
 
 
@@ -33,8 +39,8 @@ static void ngx_http_goosebit_sync_timer(ngx_event_t *ev);
 static void ngx_http_goosebit_sync_exiting(void *data);
 static void ngx_http_goosebit_sync_flush(ngx_http_goosebit_sync_t *sync);
 static void ngx_http_goosebit_sync_send(ngx_http_goosebit_sync_t *sync);
-static ngx_int_t ngx_http_goosebit_sync_fill(ngx_http_goosebit_sync_t *sync,
-    ngx_http_goosebit_pg_query_t *q);
+static ngx_http_goosebit_pg_query_t *ngx_http_goosebit_sync_fill(
+    ngx_http_goosebit_sync_t *sync);
 static void ngx_http_goosebit_sync_sent(ngx_http_goosebit_pg_result_t *result,
     void *data);
 static void ngx_http_goosebit_sync_restore(ngx_http_goosebit_sync_t *sync);
@@ -66,6 +72,15 @@ ngx_http_goosebit_sync_init(ngx_cycle_t *cycle,
     ngx_http_goosebit_pg_on_exiting(mcf->pg, ngx_http_goosebit_sync_exiting,
                                     sync);
 
+    if (mcf->cache && ngx_worker == 0) {
+        sync->journal = ngx_http_goosebit_journal_init(cycle, mcf);
+        sync->zone = ngx_http_goosebit_sync_zone_init(cycle, mcf);
+
+        if (sync->journal == NULL || sync->zone == NULL) {
+            return NULL;
+        }
+    }
+
     /* workers start together, and need not write together */
 
     ngx_add_timer(&sync->timer,
@@ -80,6 +95,11 @@ ngx_http_goosebit_sync_exit(ngx_http_goosebit_sync_t *sync)
 {
     if (sync->timer.timer_set) {
         ngx_del_timer(&sync->timer);
+    }
+
+    if (sync->journal) {
+        ngx_http_goosebit_journal_exit(sync->journal);
+        ngx_http_goosebit_sync_zone_exit(sync->zone);
     }
 
     if (sync->pool) {
@@ -198,6 +218,10 @@ ngx_http_goosebit_sync_timer(ngx_event_t *ev)
         return;
     }
 
+    if (sync->zone) {
+        ngx_http_goosebit_sync_zone_flush(sync->zone);
+    }
+
     if (ngx_worker == 0) {
         ngx_http_goosebit_sync_tick(sync);
     }
@@ -209,7 +233,15 @@ ngx_http_goosebit_sync_timer(ngx_event_t *ev)
 static void
 ngx_http_goosebit_sync_exiting(void *data)
 {
-    ngx_http_goosebit_sync_flush(data);
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = data;
+
+    ngx_http_goosebit_sync_flush(sync);
+
+    if (sync->zone) {
+        ngx_http_goosebit_sync_zone_flush(sync->zone);
+    }
 }
 
 
@@ -252,9 +284,8 @@ ngx_http_goosebit_sync_send(ngx_http_goosebit_sync_t *sync)
         goto failed;
     }
 
-    q = ngx_http_goosebit_pg_create(sync->pool, NGX_HTTP_GOOSEBIT_CALL_SEEN);
-
-    if (q == NULL || ngx_http_goosebit_sync_fill(sync, q) != NGX_OK) {
+    q = ngx_http_goosebit_sync_fill(sync);
+    if (q == NULL) {
         goto failed;
     }
 
@@ -276,47 +307,32 @@ failed:
 }
 
 
-static ngx_int_t
-ngx_http_goosebit_sync_fill(ngx_http_goosebit_sync_t *sync,
-    ngx_http_goosebit_pg_query_t *q)
+static ngx_http_goosebit_pg_query_t *
+ngx_http_goosebit_sync_fill(ngx_http_goosebit_sync_t *sync)
 {
-    int32_t                   *tenants;
-    int64_t                   *devices, *times;
-    ngx_str_t                 *addresses;
-    ngx_uint_t                 i, n;
-    ngx_http_goosebit_seen_t  *seen;
+    ngx_uint_t                      i;
+    ngx_http_goosebit_seen_t       *seen;
+    ngx_http_goosebit_sync_rows_t   rows;
 
-    n = sync->chunk;
-    seen = &sync->sending.elts[sync->sent];
-
-    tenants = ngx_palloc(sync->pool, n * sizeof(int32_t));
-    devices = ngx_palloc(sync->pool, n * sizeof(int64_t));
-    times = ngx_palloc(sync->pool, n * sizeof(int64_t));
-    addresses = ngx_pcalloc(sync->pool, n * sizeof(ngx_str_t));
-
-    if (tenants == NULL || devices == NULL || times == NULL
-        || addresses == NULL)
+    if (ngx_http_goosebit_sync_rows(sync->pool, sync->chunk, &rows) != NGX_OK)
     {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    for (i = 0; i < n; i++) {
-        tenants[i] = seen[i].tenant_id;
-        devices[i] = seen[i].device_id;
-        times[i] = seen[i].seen_at;
+    seen = &sync->sending.elts[sync->sent];
+
+    for (i = 0; i < sync->chunk; i++) {
+        rows.tenants[i] = seen[i].tenant_id;
+        rows.devices[i] = seen[i].device_id;
+        rows.times[i] = seen[i].seen_at;
 
         if (seen[i].len) {
-            addresses[i].data = seen[i].address;
-            addresses[i].len = seen[i].len;
+            rows.addresses[i].data = seen[i].address;
+            rows.addresses[i].len = seen[i].len;
         }
     }
 
-    ngx_http_goosebit_pg_add_ints(q, tenants, n);
-    ngx_http_goosebit_pg_add_bigints(q, devices, n);
-    ngx_http_goosebit_pg_add_bigints(q, times, n);
-    ngx_http_goosebit_pg_add_texts(q, addresses, n);
-
-    return NGX_OK;
+    return ngx_http_goosebit_sync_query(sync->pool, &rows);
 }
 
 

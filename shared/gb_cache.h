@@ -30,6 +30,7 @@
 #define GB_CACHE_NAME     255           /* bytes of a feed's name */
 #define GB_CACHE_REASON   31            /* bytes */
 #define GB_CACHE_PARTS    256           /* most of gb_cache_scan_t */
+#define GB_CACHE_MARK     4096          /* bytes */
 
 
 typedef struct gb_cache_s  gb_cache_t;
@@ -196,6 +197,15 @@ size_t gb_cache_waiting(gb_cache_t *cache, gb_cache_wait_t *waits,
 /* so many of the scope's waiting records are not answered, from now on */
 void gb_cache_free(gb_cache_t *cache, int32_t tenant_id, const char *feed,
     size_t feed_len, uint32_t n);
+
+
+/*
+ * A text that the reader of changes keeps here: where it stopped.  One that
+ * is too long is forgotten, and the one before it, too.
+ */
+void gb_cache_mark_set(gb_cache_t *cache, const char *text, size_t len);
+/* to text, of GB_CACHE_MARK bytes; its length, 0: there is none */
+size_t gb_cache_mark_get(gb_cache_t *cache, char *text);
 
 
 /* ---- without the lock */

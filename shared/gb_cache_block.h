@@ -73,6 +73,9 @@ struct gb_cache_s {
     uint64_t         all;
     uint64_t         synced;
 
+    uint64_t         mark_len;
+    char             mark[GB_CACHE_MARK];
+
     uint64_t         entries;
     uint64_t         dirty;
     uint64_t         evictions;

@@ -307,3 +307,29 @@ gb_cache_free(gb_cache_t *cache, int32_t tenant_id, const char *feed,
         scope->credits = n;
     }
 }
+
+
+void
+gb_cache_mark_set(gb_cache_t *cache, const char *text, size_t len)
+{
+    cache->mark_len = 0;
+
+    if (len > GB_CACHE_MARK) {
+        return;
+    }
+
+    gb_cache_barrier();
+    memcpy(cache->mark, text, len);
+    gb_cache_barrier();
+
+    cache->mark_len = len;
+}
+
+
+size_t
+gb_cache_mark_get(gb_cache_t *cache, char *text)
+{
+    memcpy(text, cache->mark, cache->mark_len);
+
+    return cache->mark_len;
+}

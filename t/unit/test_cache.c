@@ -326,6 +326,34 @@ test_refused(void **state)
 }
 
 
+static void
+test_mark(void **state)
+{
+    char         text[GB_CACHE_MARK + 1];
+    gb_cache_t  *cache;
+
+    (void) state;
+
+    cache = cache_make(CACHE_SIZE);
+    assert_int_equal(gb_cache_mark_get(cache, text), 0);
+
+    gb_cache_mark_set(cache, "1:2:3", 5);
+    assert_int_equal(gb_cache_mark_get(cache, text), 5);
+    assert_memory_equal(text, "1:2:3", 5);
+
+    memset(text, 'x', sizeof(text));
+    gb_cache_mark_set(cache, text, GB_CACHE_MARK);
+    assert_int_equal(gb_cache_mark_get(cache, text), GB_CACHE_MARK);
+
+    /* what does not fit must not leave an older one to go on from */
+
+    gb_cache_mark_set(cache, text, GB_CACHE_MARK + 1);
+    assert_int_equal(gb_cache_mark_get(cache, text), 0);
+
+    cache_drop(cache, CACHE_SIZE);
+}
+
+
 int
 main(void)
 {
@@ -336,7 +364,8 @@ main(void)
         cmocka_unit_test(test_generations),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_refused)
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mark)
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -28,6 +28,7 @@ my $json = JSON::PP->new->utf8->allow_nonref;
 #   nginx     0: database and gbctl only
 #   init      0: an empty database
 #   env       {NAME => VALUE} for nginx, GOOSEBIT_* included
+#   with      another stack: one more nginx on its database and artifacts
 sub new {
     my ($class, %opt) = @_;
     my $tmp = File::Temp->newdir('gbt.XXXXXX', TMPDIR => 1,
@@ -43,6 +44,7 @@ sub new {
     chmod 0755, "$tmp";
     my %env = (%{delete $opt{env} // {}}, GB_KEEP_ENV => 1);
     $env{GB_NO_NGINX} = 1 if exists $opt{nginx} && !delete $opt{nginx};
+    $env{GB_WITH} = (delete $opt{with})->dir if $opt{with};
     $env{GB_NO_INIT} = 1 if exists $opt{init} && !delete $opt{init};
     for my $key (keys %opt) {
         $env{$name{$key} // die "no such option of a stack: $key\n"}
@@ -313,12 +315,14 @@ sub down {
     return $out if $? != 0 || $ENV{GB_KEEP};
     return "$self->{dir} is still there" if -e $self->{dir};
     return "$self->{env}{PGHOST} is still there"
-        if $self->{env} && -e $self->{env}{PGHOST};
+        if $self->{env} && !$self->{env_up}{GB_WITH}
+            && -e $self->{env}{PGHOST};
     return '';
 }
 
 
-sub all { grep { !$_->{stopped} } @all }
+# Those that run, the last first: one may live on the database of another.
+sub all { reverse grep { !$_->{stopped} } @all }
 
 
 1;

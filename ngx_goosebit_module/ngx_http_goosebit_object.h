@@ -39,10 +39,26 @@ typedef struct {
 } ngx_http_goosebit_object_conf_t;
 
 
+/* one of several ranges */
+typedef struct {
+    off_t                          start;
+    off_t                          end;         /* the first byte behind it */
+    ngx_str_t                      head;        /* boundary and headers */
+} ngx_http_goosebit_object_part_t;
+
+
 /* an artifact on its way from the store; in r->pool */
 typedef struct {
     ngx_http_goosebit_artifact_t   artifact;
     ngx_str_t                      uri;         /* encoded, a C string, too */
+
+    ngx_array_t                    parts;       /* of several ranges, in order
+                                                   and apart; nelts 0: one
+                                                   range, or none */
+    ngx_uint_t                     part;        /* that is being sent */
+    off_t                          offset;      /* of the next buffer */
+    ngx_str_t                      tail;        /* behind the last part */
+
     unsigned                       accepted:1;  /* the store has sent it */
 } ngx_http_goosebit_object_t;
 
@@ -71,11 +87,19 @@ ngx_int_t ngx_http_goosebit_object_stream(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_goosebit_object_add_variables(ngx_conf_t *cf);
 
+/*
+ * Several ranges that the request asks for become parts, and one range of it
+ * that holds all.  Before the request goes on to the store.
+ */
+ngx_int_t ngx_http_goosebit_object_ranges(ngx_http_request_t *r,
+    ngx_http_goosebit_object_t *object);
+
 /* postconfiguration: the filter for what the store answers */
 void ngx_http_goosebit_object_filter_init(void);
 
 
 extern ngx_module_t  ngx_http_goosebit_object_module;
+extern ngx_module_t  ngx_http_goosebit_object_parts_module;
 
 
 #endif /* NGX_HTTP_GOOSEBIT_OBJECT_H */

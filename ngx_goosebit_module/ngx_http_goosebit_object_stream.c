@@ -96,6 +96,10 @@ ngx_http_goosebit_object_stream(ngx_http_request_t *r,
         return rc;
     }
 
+    if (ngx_http_goosebit_object_ranges(r, object) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /*
      * Nothing that the device sent is for the bucket: neither its credentials
      * nor conditions on our ETag, nor what would have to be signed.  NGINX's
@@ -463,11 +467,6 @@ ngx_http_goosebit_object_accept(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-    } else {
-
-        /* several ranges take all bytes in one buffer: a whole cached file */
-
-        r->single_range = !r->cached;
     }
 
     if (r != r->main) {

@@ -63,6 +63,7 @@ location \@plain { $proxy }
 
 location /whole/ { goosebit; goosebit_object_store \@whole; }
 location \@whole {
+    sendfile on;
     proxy_cache objects;
     proxy_cache_key whole\$goosebit_object_uri;
     proxy_cache_valid 200 1h;
@@ -247,6 +248,133 @@ subtest 'ranges' => sub {
 };
 
 
+# Of an answer with several parts: [[FROM, TO, BYTES]...], after all that is
+# around them was found right; the reason if not.
+sub parts {
+    my ($r) = @_;
+    return "status $r->{status}" if $r->{status} != 206;
+    return 'length' if $r->{headers}{'content-length'} != length $r->{body};
+    return 'a range of all' if defined $r->{headers}{'content-range'};
+    my ($bound) = $r->{headers}{'content-type'}
+        =~ m{^multipart/byteranges; boundary=(\w+)$} or return 'type';
+
+    my ($body, @parts) = $r->{body};
+    while ($body =~ s/\A\r\n--$bound\r\nContent-Type:[ ]application\/octet-stream
+            \r\nContent-Range:[ ]bytes[ ](\d+)-(\d+)\/$size\r\n\r\n//x)
+    {
+        push @parts, [$1, $2, substr $body, 0, $2 - $1 + 1, ''];
+    }
+    return $body eq "\r\n--$bound--\r\n" ? \@parts : 'parts';
+}
+
+# The same of FROM-TO pairs: in order, and those that touch joined.
+sub want {
+    my @want;
+    for (sort { $a->[0] <=> $b->[0] } @_) {
+        my ($from, $to) = @$_;
+        if (@want && $from <= $want[-1][1] + 1) {
+            $want[-1][1] = $to if $to > $want[-1][1];
+        } else {
+            push @want, [$from, $to];
+        }
+    }
+    return [map { [@$_, substr $bytes, $_->[0], $_->[1] - $_->[0] + 1] }
+        @want];
+}
+
+
+subtest 'several ranges' => sub {
+    my @table = (
+        ['0-9,100-109,-10', [0, 9], [100, 109], [$size - 10, $last]],
+        ['0-0,2-2,4-4', [0, 0], [2, 2], [4, 4]],
+        ['0-0,1-1,3-3', [0, 1], [3, 3]],
+        ['65530-65540,131070-131080', [65530, 65540], [131070, 131080]],
+        ['65535-65535,65537-65537', [65535, 65535], [65537, 65537]],
+        ['200000-, 5-6', [200000, $last], [5, 6]],
+        ['5-100,50-200,300-300', [5, 200], [300, 300]],
+        ["9-9,$last-99999999", [9, 9], [$last, $last]],
+        ["1-2,$size-,4-5", [1, 2], [4, 5]],
+    );
+
+    for my $way (@ways) {
+        for (@table) {
+            my ($range, @want) = @$_;
+            my @ask = ("$way$url", Range => "bytes=$range");
+            my $r = get(@ask);
+            is_deeply(parts($r), want(@want), "$way $range");
+            headers($r, 'no header of the store');
+
+            my $head = head(@ask);
+            is_deeply([$head->{status}, $head->{headers}{'content-length'}],
+                [206, length $r->{body}], 'HEAD says the same');
+        }
+
+        for (['0-9,10-19', '0-19'], ["5-6,$size-", '5-6'], ['3-3,3-3', '3-3'])
+        {
+            my $r = get("$way$url", Range => "bytes=$_->[0]");
+            is("$r->{status} $r->{headers}{'content-range'}",
+                "206 bytes $_->[1]/$size", "$_->[0] is one");
+        }
+
+        for ("0-,5-", "-$size,0-0") {
+            my $r = get("$way$url", Range => "bytes=$_");
+            is($r->{status}, 200, "$_: more than all");
+            ok($r->{body} eq $bytes, 'all it is');
+        }
+
+        empty(get("$way$url", Range => "bytes=$_"), 416, $_)
+            for '0-1,x', '0-1,', ',', "$size-,$size-", '-,0-1', '4-3,9-8';
+
+        for ([$etag, 206], ['"x"', 200]) {
+            my $r = get("$way$url", Range => 'bytes=70000-70001,0-0',
+                'If-Range' => $_->[0]);
+            is($r->{status}, $_->[1], "If-Range: $_->[0]");
+            is_deeply(parts($r), want([0, 0], [70000, 70001]), 'both')
+                if $_->[1] == 206;
+            is($r->{body} eq $bytes, 1, 'all') if $_->[1] == 200;
+        }
+        is(get("$way$url", Range => 'bytes=0-0,5-5',
+            'If-None-Match' => $etag)->{status}, 304, 'not modified');
+    }
+
+    # by chance, to a client that takes its time
+    my $seed = time;
+    srand $seed;
+    my $wrong = '';
+    for (1 .. 40) {
+        my $way = $ways[rand @ways];
+        my ($left, @want) = $size;
+        for (1 .. 2 + rand 12) {
+            my $from = int rand $size;
+            my $to = $from + int rand(rand() < 0.5 ? 40 : $left);
+            $to = $last if $to > $last;
+            next if ($left -= $to - $from + 1) < 0;
+            push @want, [$from, $to];
+        }
+        my $want = want(@want);
+        next if @$want < 2;
+        my $http = $s->http;
+        $http->send_request('GET', "$way$url", headers => [@token,
+            Range => 'bytes=' . join ',', map { "$_->[0]-$_->[1]" } @want]);
+        sleep 0.1 if $_ % 8 == 0;
+        my $got = parts($http->response('GET'));
+        $wrong = "$way: " . join ',', map { "$_->[0]-$_->[1]" } @want
+            if !ref $got || @$got != @$want
+            || grep { "@{$got->[$_]}" ne "@{$want->[$_]}" } 0 .. $#$want;
+    }
+    is($wrong, '', "ranges by chance (seed $seed)");
+
+    # and slowly
+    my $http = $s->http(timeout => 30);
+    $http->send_request('GET', "/slow$url", headers => [@token,
+        Range => 'bytes=10-90000,100000-100010,131000-200000']);
+    is_deeply(parts($http->response('GET')), want([10, 90_000],
+        [100_000, 100_010], [131_000, 200_000]), 'with limit_rate');
+    unlink $s->dir . '/logs/via.log';
+    kill USR1 => $s->pid;
+};
+
+
 subtest 'conditions' => sub {
     my ($old, $new) = map { "Mon, 01 Jan $_ 00:00:00 GMT" } 2001, 2035;
 
@@ -325,6 +453,22 @@ subtest 'a slow device' => sub {
 
     $s->pg('start');
     ok((wait_for { get($url)->{status} == 200 } 15), 'and all is well');
+
+    # the store goes while it runs: cut off, and gone on with
+    $http = $s->http(timeout => 30);
+    $http->send_request('GET', "/slow$url", headers => \@token);
+    $http->_fill_until(sub { length $http->{buffer} > 1000 });
+    $s3->stop;
+    $http->_fill_until(sub { 0 });
+    my ($got) = $http->{buffer} =~ /\r\n\r\n(.*)/s;
+    my $from = length $got;
+    cmp_ok($from, '<', $size, "ends after $from bytes");
+    ok($got eq substr($bytes, 0, $from), 'that are right');
+    $s3->start or die;
+    ok((wait_for { get("/slow$url", Range => "bytes=$from-$from")->{status}
+        == 206 } 15), 'the store is back');
+    ok(get("/slow$url", Range => "bytes=$from-")->{body}
+        eq substr($bytes, $from), 'the rest');
 };
 
 

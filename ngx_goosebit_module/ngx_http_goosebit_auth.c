@@ -78,7 +78,8 @@ ngx_http_goosebit_auth_is(ngx_str_t *value, ngx_str_t *word)
 {
     if (value->len > word->len
         && value->data[word->len] == ' '
-        && ngx_strncasecmp(value->data, word->data, word->len) == 0)
+        && (ngx_memcmp(value->data, word->data, word->len) == 0
+            || ngx_strncasecmp(value->data, word->data, word->len) == 0))
     {
         return value->data + word->len;
     }

@@ -27,6 +27,17 @@
 #define NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS  512
 
 
+/* answers that a worker need not write again */
+#define NGX_HTTP_GOOSEBIT_CACHE_MEMOS    61
+
+
+typedef struct {
+    ngx_uint_t                     seconds;         /* of sleep; 0: none */
+    ngx_str_t                      body;
+    u_char                         etag[34];
+} ngx_http_goosebit_memo_t;
+
+
 struct ngx_http_goosebit_cache_s {
     ngx_shm_zone_t                *shm_zone;        /* NULL: off */
     ngx_slab_pool_t               *shpool;
@@ -40,6 +51,7 @@ struct ngx_http_goosebit_cache_s {
     ngx_str_t                      settings;        /* what enters answers */
     u_char                         kinds[NGX_HTTP_GOOSEBIT_CACHE_KINDS]
                                         [GB_SIPHASH_KEY];
+    ngx_http_goosebit_memo_t       memos[NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
     ngx_queue_t                    flights[NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS];
     unsigned                       address:1;       /* is kept */
     unsigned                       off:1;           /* was said */

@@ -7,6 +7,7 @@
  */
 
 #include "ngx_http_goosebit_quiet.h"
+#include "ngx_http_goosebit_accept.h"
 #include "ngx_http_goosebit_access.h"
 #include "ngx_http_goosebit_ask.h"
 #include "ngx_http_goosebit_sync.h"
@@ -16,6 +17,8 @@ static ngx_int_t ngx_http_goosebit_quiet_find(ngx_http_goosebit_ddi_t *ddi,
     gb_cache_key_t *key, ngx_http_goosebit_cache_e status);
 static ngx_int_t ngx_http_goosebit_quiet_answer(ngx_http_goosebit_ddi_t *ddi,
     gb_cache_answer_t *answer);
+static ngx_http_goosebit_memo_t *ngx_http_goosebit_quiet_memo(
+    ngx_http_goosebit_cache_t *cache, ngx_http_goosebit_poll_t *poll);
 static ngx_int_t ngx_http_goosebit_quiet_row(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result, gb_cache_row_t *row);
 static ngx_int_t ngx_http_goosebit_quiet_cleanup_add(
@@ -117,8 +120,10 @@ static ngx_int_t
 ngx_http_goosebit_quiet_answer(ngx_http_goosebit_ddi_t *ddi,
     gb_cache_answer_t *answer)
 {
-    ngx_http_goosebit_ctx_t   *ctx;
-    ngx_http_goosebit_poll_t   poll;
+    ngx_http_goosebit_ctx_t    *ctx;
+    ngx_http_goosebit_memo_t   *memo;
+    ngx_http_goosebit_poll_t    poll;
+    ngx_http_goosebit_reply_t   reply;
 
     ctx = ddi->ctx;
 
@@ -133,15 +138,63 @@ ngx_http_goosebit_quiet_answer(ngx_http_goosebit_ddi_t *ddi,
     poll.seconds = answer->seconds;
     poll.installed_id = answer->installed_id;
 
-    if (poll.installed_id) {
-        if (ngx_http_goosebit_ddi_link(ddi) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    if (poll.installed_id == 0 && !ngx_http_goosebit_accept_cbor(ddi->type)) {
+        memo = ngx_http_goosebit_quiet_memo(ddi->mcf->cache, &poll);
 
-        ddi->link.tenant = ctx->tenant;
+        if (memo) {
+            ngx_memzero(&reply, sizeof(ngx_http_goosebit_reply_t));
+
+            reply.status = NGX_HTTP_OK;
+            reply.type = ddi->type;
+            reply.body = memo->body;
+            reply.etag.data = memo->etag;
+            reply.etag.len = sizeof(memo->etag);
+            reply.cacheable = 1;
+
+            return ngx_http_goosebit_reply(ddi->request, &reply);
+        }
     }
 
+    if (ngx_http_goosebit_ddi_link(ddi) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ddi->link.tenant = ctx->tenant;
+
     return ngx_http_goosebit_ddi_row_quiet(ddi, &poll);
+}
+
+
+/*
+ * Without a link the answer is the same for all who sleep for so long, and the
+ * worker keeps it.  The first of those that share a place has it for good, as
+ * connections may be sending it at any time.
+ */
+
+static ngx_http_goosebit_memo_t *
+ngx_http_goosebit_quiet_memo(ngx_http_goosebit_cache_t *cache,
+    ngx_http_goosebit_poll_t *poll)
+{
+    ngx_http_goosebit_memo_t  *memo;
+
+    memo = &cache->memos[poll->seconds % NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
+
+    if (memo->seconds == (ngx_uint_t) poll->seconds) {
+        return memo;
+    }
+
+    if (memo->seconds
+        || ngx_http_goosebit_json(ngx_cycle->pool, ngx_http_goosebit_json_poll,
+                                  poll, &memo->body)
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    ngx_http_goosebit_reply_etag(&memo->body, memo->etag);
+    memo->seconds = poll->seconds;
+
+    return memo;
 }
 
 

@@ -7,9 +7,8 @@
 #include "ngx_http_goosebit_ddi_json.h"
 #include "ngx_http_goosebit_route.h"
 
-#include <ngx_md5.h>
-
 #include "gb_cbor.h"
+#include "gb_siphash.h"
 
 
 typedef struct {
@@ -22,7 +21,7 @@ typedef struct {
 static ngx_int_t ngx_http_goosebit_reply_cbor(ngx_http_request_t *r,
     ngx_str_t *body);
 static ngx_str_t *ngx_http_goosebit_reply_accepted(ngx_http_request_t *r);
-static ngx_int_t ngx_http_goosebit_reply_etag(ngx_http_request_t *r,
+static ngx_int_t ngx_http_goosebit_reply_tag(ngx_http_request_t *r,
     ngx_http_goosebit_reply_t *reply);
 static ngx_int_t ngx_http_goosebit_reply_body(ngx_http_request_t *r,
     ngx_str_t *body);
@@ -131,7 +130,7 @@ ngx_http_goosebit_reply(ngx_http_request_t *r,
 
     if (reply->cacheable) {
 
-        if (ngx_http_goosebit_reply_etag(r, reply) != NGX_OK) {
+        if (ngx_http_goosebit_reply_tag(r, reply) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -203,32 +202,43 @@ ngx_http_goosebit_reply_accepted(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_goosebit_reply_etag(ngx_http_request_t *r,
+ngx_http_goosebit_reply_tag(ngx_http_request_t *r,
     ngx_http_goosebit_reply_t *reply)
 {
-    u_char            *p;
-    u_char             digest[16];
-    ngx_md5_t          md5;
-    ngx_str_t          value;
+    ngx_str_t  value;
 
-    ngx_md5_init(&md5);
-    ngx_md5_update(&md5, reply->body.data, reply->body.len);
-    ngx_md5_final(digest, &md5);
+    value = reply->etag;
 
-    p = ngx_pnalloc(r->pool, 2 + 2 * sizeof(digest));
-    if (p == NULL) {
-        return NGX_ERROR;
+    if (value.len == 0) {
+        value.len = NGX_HTTP_GOOSEBIT_ETAG;
+        value.data = ngx_pnalloc(r->pool, value.len);
+        if (value.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_goosebit_reply_etag(&reply->body, value.data);
     }
-
-    value.data = p;
-    *p++ = '"';
-    p = ngx_hex_dump(p, digest, sizeof(digest));
-    *p++ = '"';
-    value.len = p - value.data;
 
     r->headers_out.etag = ngx_http_goosebit_reply_header(r, "ETag", &value);
 
     return r->headers_out.etag ? NGX_OK : NGX_ERROR;
+}
+
+
+/* 128 bits tell a device's own answers apart; nobody else chooses them */
+
+void
+ngx_http_goosebit_reply_etag(ngx_str_t *body, u_char *etag)
+{
+    uint64_t  digest[2];
+
+    static const u_char  key[GB_SIPHASH_KEY] = "goosebit's etags";
+
+    gb_siphash128(key, body->data, body->len, digest);
+
+    *etag++ = '"';
+    etag = ngx_hex_dump(etag, (u_char *) digest, sizeof(digest));
+    *etag = '"';
 }
 
 

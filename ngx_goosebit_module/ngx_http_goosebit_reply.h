@@ -14,12 +14,14 @@
 #define NGX_HTTP_GOOSEBIT_NOT_ACCEPTABLE  406
 #define NGX_HTTP_GOOSEBIT_GONE            410
 #define NGX_HTTP_GOOSEBIT_RETRY_AFTER     5     /* seconds */
+#define NGX_HTTP_GOOSEBIT_ETAG            34    /* bytes, with its quotes */
 
 
 typedef struct {
     ngx_uint_t     status;
     ngx_str_t     *type;            /* static, or in r->pool */
     ngx_str_t      body;            /* in r->pool, or static */
+    ngx_str_t      etag;            /* of body and type, where it is known */
     unsigned       cacheable:1;     /* ETag, If-None-Match -> 304 */
 } ngx_http_goosebit_reply_t;
 
@@ -37,6 +39,9 @@ typedef struct {
  */
 ngx_int_t ngx_http_goosebit_reply(ngx_http_request_t *r,
     ngx_http_goosebit_reply_t *reply);
+
+/* a digest of the body as sent, in quotes; the same everywhere */
+void ngx_http_goosebit_reply_etag(ngx_str_t *body, u_char *etag);
 
 /*
  * {"errorCode","message"}; an empty body on artifacts (ddi.md, rule 9).  With

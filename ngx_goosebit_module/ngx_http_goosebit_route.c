@@ -238,11 +238,9 @@ ngx_http_goosebit_route_decode(ngx_str_t *part, u_char **buf)
     s = part->data;
     end = s + part->len;
 
-    while (s < end && *s != '%') {
-        s++;
-    }
+    s = memchr(s, '%', part->len);
 
-    if (s == end) {
+    if (s == NULL) {
         return ngx_http_goosebit_route_valid(part) ? NGX_OK : NGX_DECLINED;
     }
 
@@ -315,6 +313,12 @@ ngx_http_goosebit_route_valid(ngx_str_t *part)
     }
 
     while (p < end) {
+
+        if (*p >= 0x20 && *p < 0x7f) {
+            p++;
+            continue;
+        }
+
         n = gb_text_utf8((char *) p, end - p, &code);
 
         /* Unicode's control characters are C0, DEL and C1 */
@@ -453,7 +457,7 @@ ngx_http_goosebit_route_request(ngx_http_request_t *r,
     uri = &r->unparsed_uri;
     buf = NULL;
 
-    if (uri->len && ngx_strlchr(uri->data, uri->data + uri->len, '%')) {
+    if (uri->len && memchr(uri->data, '%', uri->len)) {
         buf = ngx_pnalloc(r->pool, uri->len);
         if (buf == NULL) {
             return NGX_ERROR;

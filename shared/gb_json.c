@@ -178,7 +178,7 @@ void
 gb_json_string_uri(gb_json_t *j, const char *s, size_t len)
 {
     char           escape[3];
-    size_t         i;
+    size_t         i, run;
     unsigned char  c;
 
     static const char  hex[] = "0123456789ABCDEF";
@@ -188,6 +188,8 @@ gb_json_string_uri(gb_json_t *j, const char *s, size_t len)
         return;
     }
 
+    run = 0;
+
     for (i = 0; i < len; i++) {
         c = (unsigned char) s[i];
 
@@ -195,7 +197,6 @@ gb_json_string_uri(gb_json_t *j, const char *s, size_t len)
             || (c >= '0' && c <= '9')
             || c == '-' || c == '.' || c == '_' || c == '~')
         {
-            gb_json_put(j, &s[i], 1);
             continue;
         }
 
@@ -203,8 +204,12 @@ gb_json_string_uri(gb_json_t *j, const char *s, size_t len)
         escape[1] = hex[c >> 4];
         escape[2] = hex[c & 0x0f];
 
+        gb_json_put(j, s + run, i - run);
         gb_json_put(j, escape, 3);
+        run = i + 1;
     }
+
+    gb_json_put(j, s + run, len - run);
 }
 
 
@@ -376,9 +381,14 @@ gb_json_escaped(gb_json_t *j, const char *s, size_t len)
     while (run < len) {
         c = (unsigned char) s[run];
 
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+            run++;
+            continue;
+        }
+
         n = gb_text_utf8(s + run, len - run, NULL);
 
-        if (n != 0 && c >= 0x20 && c != '"' && c != '\\') {
+        if (n > 1) {
             run += n;
             continue;
         }
@@ -412,10 +422,20 @@ gb_json_escaped(gb_json_t *j, const char *s, size_t len)
 static void
 gb_json_number(gb_json_t *j, int64_t n)
 {
-    int   len;
-    char  text[24];
+    char      text[20], *p;
+    uint64_t  u;
 
-    len = snprintf(text, sizeof(text), "%lld", (long long) n);
+    u = (n < 0) ? 0 - (uint64_t) n : (uint64_t) n;
+    p = text + sizeof(text);
 
-    gb_json_put(j, text, (size_t) len);
+    do {
+        *--p = (char) ('0' + u % 10);
+        u /= 10;
+    } while (u != 0);
+
+    if (n < 0) {
+        *--p = '-';
+    }
+
+    gb_json_put(j, p, (size_t) (text + sizeof(text) - p));
 }

@@ -5,7 +5,6 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -501,39 +500,20 @@ cli_check(cli_t *cli)
 }
 
 
-/* everybody may read the command line of a process */
-
 static bool
 cli_hide_password(cli_t *cli)
 {
-    char    *masked, *shown;
-    size_t   n, len;
-
     if (cli->db_uri == NULL) {
         return true;
     }
 
-    n = gb_config_mask_uri(cli->db_uri, NULL);
-    masked = malloc(n + 1);
-    cli->db_copy = strdup(cli->db_uri);
+    cli->db_copy = cli_hide(cli->db_uri);
 
-    if (masked == NULL || cli->db_copy == NULL) {
-        free(masked);
+    if (cli->db_copy == NULL) {
         return cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
     }
 
-    (void) gb_config_mask_uri(cli->db_uri, masked);
-
-    /* option values point into argv */
-
-    shown = (char *) (uintptr_t) cli->db_uri;
-    len = strlen(shown);
-
-    memset(shown, ' ', len);
-    memcpy(shown, masked, n < len ? n : len);
-
     cli->db_uri = cli->db_copy;
-    free(masked);
 
     return true;
 }

@@ -107,6 +107,7 @@ struct cli_s {
     gb_config_t        *config;         /* see cli_config() */
     struct db_s        *db;             /* see db.h */
     cli_exit_e          status;         /* what main() exits with */
+    char               *held;           /* see cli_hold() */
 };
 
 typedef struct {
@@ -133,6 +134,14 @@ cli_exit_e cli_main(int argc, char **argv, const cli_noun_t *const *nouns);
 bool cli_fail(cli_t *cli, cli_exit_e status, const char *code,
     const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+
+/*
+ * From now on cli_fail() writes its message into the CLI_HELD bytes at TEXT
+ * instead of to stderr, for a verb that goes on after it; with NULL no more.
+ * Also takes back what the last failure did to the exit code.
+ */
+#define CLI_HELD  4096
+void cli_hold(cli_t *cli, char *text);
 
 /* a usage error: exit 2, with a hint to run --help */
 bool cli_usage(cli_t *cli, const char *fmt, ...)
@@ -167,6 +176,12 @@ bool cli_opt_int(cli_t *cli, const char *name, long min, long max,
  */
 bool cli_opt_word(cli_t *cli, const char *name, const char *words)
     __attribute__((warn_unused_result));
+
+/*
+ * A copy of an argument that is a URI, whose password is then masked in the
+ * command line, which everybody may read; new, free(), or NULL without memory.
+ */
+char *cli_hide(const char *uri) __attribute__((warn_unused_result));
 
 /*
  * Collects IDS from the positional arguments FIRST..END-1: ids, @FILE, "-"

@@ -2,6 +2,7 @@
  * Errors and notes on stderr, and the settings behind them.
  */
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -17,7 +18,7 @@ bool
 cli_fail(cli_t *cli, cli_exit_e status, const char *code, const char *hint,
     const char *fmt, ...)
 {
-    char      message[4096];
+    char      message[CLI_HELD];
     json_t   *doc;
     va_list   args;
 
@@ -25,12 +26,18 @@ cli_fail(cli_t *cli, cli_exit_e status, const char *code, const char *hint,
     vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
 
+    cli->status = status;
+
+    if (cli->held != NULL) {
+        memcpy(cli->held, message, sizeof(message));
+        return false;
+    }
+
     /* what was printed before the error must stand before it */
 
     live_end();
     fflush(stdout);
 
-    cli->status = status;
     doc = NULL;
 
     if (cli->format == CLI_JSON) {
@@ -52,6 +59,14 @@ cli_fail(cli_t *cli, cli_exit_e status, const char *code, const char *hint,
     }
 
     return false;
+}
+
+
+void
+cli_hold(cli_t *cli, char *text)
+{
+    cli->held = text;
+    cli->status = CLI_OK;
 }
 
 
@@ -161,4 +176,36 @@ cli_config(cli_t *cli, unsigned flags)
     return cli_fail(cli, CLI_FAILED, "invalid",
                     "\"gbctl config check\" lists all that is wrong", "%s",
                     message);
+}
+
+
+char *
+cli_hide(const char *uri)
+{
+    char    *copy, *masked, *shown;
+    size_t   n, len;
+
+    n = gb_config_mask_uri(uri, NULL);
+    masked = malloc(n + 1);
+    copy = strdup(uri);
+
+    if (masked == NULL || copy == NULL) {
+        free(masked);
+        free(copy);
+        return NULL;
+    }
+
+    (void) gb_config_mask_uri(uri, masked);
+
+    /* option values point into argv */
+
+    shown = (char *) (uintptr_t) uri;
+    len = strlen(shown);
+
+    memset(shown, ' ', len);
+    memcpy(shown, masked, n < len ? n : len);
+
+    free(masked);
+
+    return copy;
 }

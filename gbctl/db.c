@@ -67,34 +67,13 @@ db_connect(cli_t *cli, db_check_e check)
 static bool
 db_open(cli_t *cli)
 {
-    int                n;
-    char              *message;
-    bool               ok;
-    const char        *keys[6], *values[6];
-    PQconninfoOption  *options;
+    int          n;
+    bool         ok;
+    const char  *keys[6], *values[6];
 
-    if (!cli_config(cli, 0)) {
+    if (!cli_config(cli, 0) || !db_conninfo(cli, cli->config->conninfo)) {
         return false;
     }
-
-    /* libpq's parser would print the whole string, its password too */
-
-    message = NULL;
-    options = PQconninfoParse(cli->config->conninfo, &message);
-
-    if (options == NULL) {
-        if (message != NULL) {
-            message[strcspn(message, "\"\n")] = '\0';
-        }
-
-        (void) cli_fail(cli, CLI_USAGE, "invalid", NULL,
-                        "the database URI is not valid: %s",
-                        message ? message : "out of memory");
-        PQfreemem(message);
-        return false;
-    }
-
-    PQconninfoFree(options);
 
     /* what comes before dbname is beaten by what is written in the URI */
 
@@ -140,6 +119,35 @@ db_open(cli_t *cli)
     cli->db = NULL;
 
     return ok;
+}
+
+
+bool
+db_conninfo(cli_t *cli, const char *conninfo)
+{
+    char              *message;
+    PQconninfoOption  *options;
+
+    message = NULL;
+    options = PQconninfoParse(conninfo, &message);
+
+    if (options != NULL) {
+        PQconninfoFree(options);
+        return true;
+    }
+
+    /* libpq's parser would print the whole string, its password too */
+
+    if (message != NULL) {
+        message[strcspn(message, "\"\n")] = '\0';
+    }
+
+    (void) cli_fail(cli, CLI_USAGE, "invalid", NULL,
+                    "the database URI is not valid: %s",
+                    message ? message : "out of memory");
+    PQfreemem(message);
+
+    return false;
 }
 
 

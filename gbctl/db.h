@@ -42,6 +42,10 @@ typedef bool (*db_row_pt)(PGresult *res, void *data);
 bool db_connect(cli_t *cli, db_check_e check)
     __attribute__((warn_unused_result));
 
+/* whether libpq can read the connection string; reports it where not */
+bool db_conninfo(cli_t *cli, const char *conninfo)
+    __attribute__((warn_unused_result));
+
 /* ends an open transaction by ROLLBACK and disconnects */
 void db_close(cli_t *cli);
 

@@ -11,6 +11,7 @@ static const cli_noun_t *const nouns[] = {
     &cmd_config,
     &cmd_db,
     &cmd_device,
+    &cmd_import,
     &cmd_rollout,
     &cmd_software,
     &cmd_status,

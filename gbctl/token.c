@@ -55,9 +55,7 @@ token_stdin(cli_t *cli, token_t *token)
 bool
 token_take(cli_t *cli, const char *text, token_t *token)
 {
-    size_t         i, len;
-    unsigned int   n;
-    unsigned char  digest[EVP_MAX_MD_SIZE];
+    size_t  i, len;
 
     len = strlen(text);
 
@@ -71,12 +69,23 @@ token_take(cli_t *cli, const char *text, token_t *token)
                         "blanks", TOKEN_MAX);
     }
 
-    if (EVP_Digest(text, len, digest, &n, EVP_sha256(), NULL) != 1) {
+    memcpy(token->text, text, len + 1);
+
+    return token_digest(cli, text, token);
+}
+
+
+bool
+token_digest(cli_t *cli, const char *text, token_t *token)
+{
+    unsigned int   n;
+    unsigned char  digest[EVP_MAX_MD_SIZE];
+
+    if (EVP_Digest(text, strlen(text), digest, &n, EVP_sha256(), NULL) != 1) {
         return cli_fail(cli, CLI_FAILED, "failed", NULL,
                         "SHA-256 is not available");
     }
 
-    memcpy(token->text, text, len + 1);
     memcpy(token->digest, "\\x", 2);
     token_hex(digest, n, token->digest + 2);
 

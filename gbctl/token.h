@@ -33,5 +33,9 @@ bool token_stdin(cli_t *cli, token_t *token)
 bool token_take(cli_t *cli, const char *text, token_t *token)
     __attribute__((warn_unused_result));
 
+/* fills in the digest alone, of whatever text */
+bool token_digest(cli_t *cli, const char *text, token_t *token)
+    __attribute__((warn_unused_result));
+
 
 #endif /* GBCTL_TOKEN_H */

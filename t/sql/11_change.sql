@@ -182,6 +182,25 @@ SELECT is(t.uncovered(format($$SELECT goosebit_admin.rollout_create('acme',
     'a rollout of feed ' || feed)
 FROM unnest('{default,none,slow,shut,back}'::text[]) AS feed;
 
+-- An import made once more: devices are others by now, and rollouts have come.
+SELECT is(t.uncovered(format($$
+    INSERT INTO goosebit.audit (tenant_id, verb, object)
+    SELECT tenant_id, 'device.import', controller_id FROM goosebit.device
+    WHERE tenant_id = t.tid();
+    SELECT goosebit_admin.import_devices('acme', jsonb_agg(jsonb_build_object(
+        'id', controller_id, 'hw_model', hw_model, 'hw_revision', hw_revision,
+        'sw_version', '1.0.0', 'feed', 'default', 'mode', %s, 'state', 2,
+        'seen', 4102444800, 'force', false, 'tags', '[]'::jsonb)))
+    FROM goosebit.device WHERE tenant_id = t.tid()$$, mode)), NULL,
+    'an import of devices in mode ' || mode)
+FROM generate_series(1, 4) AS mode;
+SELECT is(t.uncovered(format($$SELECT goosebit_admin.import_rollouts('acme',
+    '[{"source": "1", "created": "2026-01-01Z", "feed": "%s", "software": %s,
+       "paused": %s}]')$$, feed, :s1, paused)), NULL,
+    'an imported rollout of feed ' || feed)
+FROM unnest('{default,none,shut}'::text[]) AS feed,
+     unnest('{true,false}'::text[]) AS paused;
+
 -- Devices' calls.
 SELECT is(t.uncovered(format(what, d.controller_id, (t.act(d.controller_id)).id)),
           NULL, format(what, d.controller_id, 0))

@@ -12,6 +12,7 @@
 #include "cmd.h"
 #include "cmd_rollout.h"
 #include "db.h"
+#include "filter.h"
 #include "out.h"
 
 
@@ -43,7 +44,7 @@ static const cli_option_t  rollout_create_opts[] = {
     { "confirm", 0, NULL, "each device waits to be confirmed", 0 },
     { "deadline", 0, "TIME", "a silent action ends after it (24h)", 0 },
     { "feed", 0, "F", "whose devices (default)", 0 },
-    { "filter", 0, "EXPR", "only devices that match", CLI_LATER },
+    { "filter", 0, "EXPR", "only devices that match", 0 },
     { "max-concurrent", 0, "N", "actions open at a time", 0 },
     { "name", 0, "N", "for those who read the list", 0 },
     { "paused", 0, NULL, "starts nothing before it is resumed", 0 },
@@ -218,29 +219,34 @@ rollout_create(cli_t *cli)
     bool       ok;
     char      *text;
     json_t    *options;
+    filter_t   filter;
     PGresult  *res;
 
     if (!cli_has(cli, "software")) {
         return cli_usage(cli, "--software is missing");
     }
 
-    options = json_object();
-
-    if (!rollout_create_options(cli, options)) {
-        json_decref(options);
+    if (!filter_option(cli, GB_FILTER_ROLLOUT, &filter)) {
+        filter_free(&filter);
         return false;
     }
 
-    text = json_dumps(options, JSON_COMPACT);
+    options = json_object();
+
+    res = NULL;
+    text = rollout_create_options(cli, options)
+           ? json_dumps(options, JSON_COMPACT) : NULL;
     json_decref(options);
 
-    if (text == NULL) {
-        return cli_usage(cli, "an option is not valid UTF-8");
+    if (text != NULL) {
+        res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_create($1,"
+                      " $2, $3, " FILTER_SQL(4, 5, 6) ")", 6, cli->tenant,
+                      cli_opt(cli, "software"), text, filter.ops,
+                      filter.fields, filter.values);
     }
 
-    res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_create($1, $2,"
-                  " $3)", 3, cli->tenant, cli_opt(cli, "software"), text);
     free(text);
+    filter_free(&filter);
 
     if (res == NULL) {
         return false;
@@ -283,7 +289,9 @@ rollout_create_options(cli_t *cli, json_t *options)
     size_t       i;
     const char  *value;
 
-    static const char *const  texts[] = { "feed", "name", "type", NULL };
+    static const char *const  texts[] = {
+        "feed", "filter", "name", "type", NULL
+    };
 
     if (!cli_opt_word(cli, "type", "forced|soft|downloadonly")) {
         return false;

@@ -250,12 +250,22 @@ DECLARE
     aborted  boolean;
     counting boolean;
 BEGIN
-    SELECT pg_catalog.bool_or(r.state <> 'aborted'
-                              AND (r.start_at IS NULL OR r.start_at <= at)),
-           pg_catalog.bool_or(r.state = 'aborted')
-    INTO counting, aborted
+    -- What fits its hardware has a filter that leaves it out.
+    SELECT pg_catalog.bool_or(c.counts), pg_catalog.bool_or(NOT c.alive),
+           pg_catalog.bool_or(c.counts AND r.filter IS NOT NULL
+               AND goosebit.software_fits(r.tenant_id, r.software_id,
+                                          dev.hw_model, dev.hw_revision))
+    INTO counting, aborted, fits
     FROM goosebit.rollout r
+    CROSS JOIN LATERAL (
+        SELECT r.state <> 'aborted' AS alive,
+               r.state <> 'aborted'
+               AND (r.start_at IS NULL OR r.start_at <= at) AS counts) c
     WHERE r.tenant_id = dev.tenant_id AND r.feed = dev.feed;
+
+    IF fits THEN
+        RETURN 'no_rollout';
+    END IF;
 
     IF counting THEN
         RETURN 'no_compatible_software';
@@ -301,7 +311,8 @@ BEGIN
                      AND r.state = 'aborted'
                      AND goosebit.software_fits(r.tenant_id, r.software_id,
                                                 dev.hw_model,
-                                                dev.hw_revision))
+                                                dev.hw_revision)
+                     AND (r.filter IS NULL OR goosebit.filter_takes(dev, r)))
         OR EXISTS (SELECT FROM goosebit.action a
                    WHERE a.tenant_id = dev.tenant_id
                      AND a.device_id = dev.id

@@ -176,7 +176,8 @@ RETURNS goosebit.device_query
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    name     text := CASE WHEN field LIKE 'attr.%' THEN 'attr' ELSE field END;
+    name     text := CASE WHEN field LIKE 'attr._%' THEN 'attr'
+                          WHEN field <> 'attr' THEN field END;
     versions boolean := goosebit.filter_versions(field, op, val);
     template text := goosebit.filter_fragment(name, op, versions);
     col      text := goosebit.filter_column(name);

@@ -86,9 +86,8 @@ COMMENT ON FUNCTION goosebit.filter_test IS
     'one comparison of a rollout''s filter, for one device';
 
 
--- GB003 for a program that a rollout can't have.
-CREATE FUNCTION goosebit.rollout_filter_check(tenant_id int,
-                                              f goosebit_admin.filter)
+-- GB003 for a program that a rollout can't have. NULL passes.
+CREATE FUNCTION goosebit.rollout_filter_check(f goosebit_admin.filter)
 RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
@@ -96,12 +95,10 @@ DECLARE
     q     goosebit.device_query;
     field text;
 BEGIN
-    q.tenant_id := tenant_id;
     q.keys := '{}';
     q.vals := '{}';
-    q.needs := '{}';
 
-    FOREACH field IN ARRAY f.fields LOOP
+    FOREACH field IN ARRAY COALESCE(f.fields, '{}') LOOP
         IF field NOT IN ('', 'id', 'name', 'hw_model', 'hw_revision',
                          'sw_version', 'tag')
            AND field NOT LIKE 'attr._%'

@@ -3,11 +3,12 @@
 
 
 -- The rollout of a feed that decides for a hardware: the newest that fits it
--- and counts (running or paused, and its time has come). besides is one to
--- take as counting whatever its state, to show whom it would have reached.
+-- and counts (running or paused, and its time has come); of those with a
+-- filter only the matched ones. besides is one to take as counting whatever
+-- its state, to show whom it would have reached.
 CREATE FUNCTION goosebit.rollout_deciding(tenant_id int, feed text,
                                           hw_model text, hw_revision text,
-                                          at timestamptz,
+                                          matched int[], at timestamptz,
                                           besides int DEFAULT NULL)
 RETURNS int
 LANGUAGE sql STABLE
@@ -16,8 +17,9 @@ AS $$
     FROM goosebit.rollout r
     WHERE r.tenant_id = $1
       AND r.feed = $2
-      AND (r.state <> 'aborted' AND (r.start_at IS NULL OR r.start_at <= $5)
-           OR r.id = $6)
+      AND (r.state <> 'aborted' AND (r.start_at IS NULL OR r.start_at <= $6)
+           OR r.id = $7)
+      AND (r.filter IS NULL OR r.id = ANY ($5))
       AND EXISTS (
           SELECT FROM goosebit.software_hardware h
           WHERE h.tenant_id = r.tenant_id
@@ -51,54 +53,82 @@ COMMENT ON FUNCTION goosebit.rollout_outcome IS
     'waiting, running, success, failure, rejected or canceled';
 
 
--- Devices that a rollout targets now: of its feed, in mode rollout, with
--- hardware that its software fits, unless a newer rollout decides for them
--- and this one never started.
+-- The query behind rollout_devices() and rollout_counts(): device_id,
+-- action_id and outcome of each device that a rollout targets now: of its
+-- feed, in mode rollout, with hardware that its software fits, taken by its
+-- filter, unless a newer rollout decides for them and this one never started.
+-- Rules are asked once a kind of device, not once a device. Run it with
+-- USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, id, feed.
+CREATE FUNCTION goosebit.rollout_query(q goosebit.device_query)
+RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    matched text := COALESCE(q.matched, '''{}''::int[]');
+    devices text;
+BEGIN
+    q.needs := q.matched_needs;
+    q.condition := 'd.feed = $7 AND d.mode = ''rollout''';
+    devices := goosebit.device_from(q);
+
+    RETURN 'WITH r AS MATERIALIZED ('
+        ' SELECT x.*, s.version FROM goosebit.rollout x'
+        ' JOIN goosebit.software s'
+        ' ON s.tenant_id = x.tenant_id AND s.id = x.software_id'
+        ' WHERE x.tenant_id = $2 AND x.id = $6'
+        '), last AS ('
+        ' SELECT DISTINCT ON (a.device_id) a.device_id, a.id, a.state,'
+        ' a.generation FROM goosebit.action a'
+        ' WHERE a.tenant_id = $2 AND a.cause = ''rollout'''
+        ' AND a.cause_id = $6 ORDER BY a.device_id, a.id DESC'
+        '), kind AS MATERIALIZED ('
+        ' SELECT DISTINCT d.hw_model, d.hw_revision,'
+        ' COALESCE(d.sw_version, '''') AS sw_version, '
+        || matched || ' AS matched' || devices ||
+        '), hardware AS MATERIALIZED ('
+        ' SELECT k.*, goosebit.software_fits(r.tenant_id, r.software_id,'
+        ' k.hw_model, k.hw_revision)'
+        ' AND (r.filter IS NULL OR r.id = ANY (k.matched)) AS fits,'
+        ' goosebit.rollout_deciding(r.tenant_id, r.feed, k.hw_model,'
+        ' k.hw_revision, k.matched, pg_catalog.now(), r.id) = r.id AS decides'
+        ' FROM r, (SELECT DISTINCT x.hw_model, x.hw_revision, x.matched'
+        ' FROM kind x) k'
+        '), version AS MATERIALIZED ('
+        ' SELECT k.sw_version,'
+        ' goosebit.version_same(k.sw_version, r.version) AS same'
+        ' FROM r, (SELECT DISTINCT x.sw_version FROM kind x) k'
+        ') SELECT d.id AS device_id, l.id AS action_id,'
+        ' goosebit.rollout_outcome(l.state, l.generation < r.generation,'
+        ' v.same) AS outcome'
+        ' FROM r CROSS JOIN (SELECT d.id, d.hw_model, d.hw_revision,'
+        ' COALESCE(d.sw_version, '''') AS sw_version, '
+        || matched || ' AS matched' || devices || ') d'
+        ' JOIN hardware h ON h.hw_model = d.hw_model'
+        ' AND h.hw_revision = d.hw_revision AND h.fits'
+        || CASE WHEN q.matched IS NULL THEN ''
+                ELSE ' AND h.matched = d.matched' END ||
+        ' JOIN version v ON v.sw_version = d.sw_version'
+        ' LEFT JOIN last l ON l.device_id = d.id'
+        ' WHERE h.decides OR l.id IS NOT NULL';
+END
+$$;
+COMMENT ON FUNCTION goosebit.rollout_query IS
+    'SQL for the devices of a rollout and what came of each';
+
+
 CREATE FUNCTION goosebit.rollout_devices(tenant_id int, rollout_id int)
 RETURNS TABLE (device_id bigint, action_id int, outcome text)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-    WITH r AS MATERIALIZED (
-        SELECT x.*, s.version
-        FROM goosebit.rollout x
-        JOIN goosebit.software s
-          ON s.tenant_id = x.tenant_id AND s.id = x.software_id
-        WHERE x.tenant_id = $1 AND x.id = $2
-    ), last AS MATERIALIZED (
-        SELECT DISTINCT ON (a.device_id) a.device_id, a.id, a.state,
-               a.generation
-        FROM goosebit.action a
-        WHERE a.tenant_id = $1 AND a.cause = 'rollout' AND a.cause_id = $2
-        ORDER BY a.device_id, a.id DESC
-    ), device AS MATERIALIZED (
-        SELECT d.id, d.hw_model, d.hw_revision, d.sw_version
-        FROM r
-        JOIN goosebit.device d
-          ON d.tenant_id = r.tenant_id AND d.feed = r.feed
-        WHERE d.mode = 'rollout'
-    ), hardware AS MATERIALIZED (
-        -- Judged once a kind of hardware and version, not once a device.
-        SELECT k.hw_model, k.hw_revision,
-               goosebit.software_fits(r.tenant_id, r.software_id, k.hw_model,
-                                      k.hw_revision) AS fits,
-               goosebit.rollout_deciding(r.tenant_id, r.feed, k.hw_model,
-                   k.hw_revision, pg_catalog.now(), r.id) = r.id AS decides
-        FROM r, (SELECT DISTINCT d.hw_model, d.hw_revision FROM device d) k
-    ), version AS MATERIALIZED (
-        SELECT k.sw_version,
-               goosebit.version_same(k.sw_version, r.version) AS same
-        FROM r, (SELECT DISTINCT d.sw_version FROM device d) k
-    )
-    SELECT d.id, l.id,
-           goosebit.rollout_outcome(l.state, l.generation < r.generation,
-                                    v.same)
-    FROM r
-    CROSS JOIN device d
-    JOIN hardware h
-      ON h.hw_model = d.hw_model AND h.hw_revision = d.hw_revision
-    LEFT JOIN version v ON v.sw_version = d.sw_version
-    LEFT JOIN last l ON l.device_id = d.id
-    WHERE h.fits AND (h.decides OR l.id IS NOT NULL)
+DECLARE
+    q goosebit.device_query := goosebit.device_query(tenant_id, NULL, NULL,
+                                                     rollout_id);
+BEGIN
+    RETURN QUERY EXECUTE goosebit.rollout_query(q)
+    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, rollout_id,
+          (SELECT r.feed FROM goosebit.rollout r
+           WHERE r.tenant_id = $1 AND r.id = rollout_id);
+END
 $$;
 COMMENT ON FUNCTION goosebit.rollout_devices IS
     'each device a rollout targets now, and what came of it';
@@ -111,28 +141,37 @@ CREATE FUNCTION goosebit.rollout_counts(tenant_id int, rollout_id int)
 RETURNS TABLE (state text, targeted bigint, waiting bigint, running bigint,
                success bigint, failure bigint, rejected bigint,
                canceled bigint)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-    SELECT CASE
-               WHEN r.state <> 'running' THEN r.state
-               WHEN r.start_at > pg_catalog.now() THEN 'scheduled'
-               WHEN c.targeted > 0 AND c.waiting = 0 AND c.running = 0
-               THEN 'finished'
-               ELSE 'running' END,
-           c.*
-    FROM goosebit.rollout r
-    CROSS JOIN (
-        SELECT pg_catalog.count(*) AS targeted,
-               pg_catalog.count(*) FILTER (WHERE d.outcome = 'waiting')
-                   AS waiting,
-               pg_catalog.count(*) FILTER (WHERE d.outcome = 'running')
-                   AS running,
-               pg_catalog.count(*) FILTER (WHERE d.outcome = 'success'),
-               pg_catalog.count(*) FILTER (WHERE d.outcome = 'failure'),
-               pg_catalog.count(*) FILTER (WHERE d.outcome = 'rejected'),
-               pg_catalog.count(*) FILTER (WHERE d.outcome = 'canceled')
-        FROM goosebit.rollout_devices($1, $2) d) c
-    WHERE r.tenant_id = $1 AND r.id = $2
+DECLARE
+    q goosebit.device_query := goosebit.device_query(tenant_id, NULL, NULL,
+                                                     rollout_id);
+    r goosebit.rollout;
+    n jsonb;
+BEGIN
+    SELECT x.* INTO r FROM goosebit.rollout x
+    WHERE x.tenant_id = $1 AND x.id = rollout_id;
+
+    EXECUTE 'SELECT pg_catalog.jsonb_object_agg(o.outcome, o.n) FROM ('
+        'SELECT x.outcome, pg_catalog.count(*) AS n FROM ('
+        || goosebit.rollout_query(q) || ') x GROUP BY 1) o'
+    INTO n
+    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, r.id, r.feed;
+
+    waiting := COALESCE((n ->> 'waiting')::bigint, 0);
+    running := COALESCE((n ->> 'running')::bigint, 0);
+    success := COALESCE((n ->> 'success')::bigint, 0);
+    failure := COALESCE((n ->> 'failure')::bigint, 0);
+    rejected := COALESCE((n ->> 'rejected')::bigint, 0);
+    canceled := COALESCE((n ->> 'canceled')::bigint, 0);
+    targeted := waiting + running + success + failure + rejected + canceled;
+    state := CASE
+        WHEN r.state <> 'running' THEN r.state
+        WHEN r.start_at > pg_catalog.now() THEN 'scheduled'
+        WHEN targeted > 0 AND waiting = 0 AND running = 0 THEN 'finished'
+        ELSE 'running' END;
+    RETURN NEXT;
+END
 $$;
 COMMENT ON FUNCTION goosebit.rollout_counts IS
     'state of a rollout and how many devices are where';

@@ -35,7 +35,7 @@ RETURNS TABLE (
     running bigint, success bigint, failure bigint, rejected bigint,
     canceled bigint, created timestamptz, why text, type text,
     confirm boolean, max_concurrent int, deadline int,
-    allow_downgrade boolean, ended timestamptz
+    allow_downgrade boolean, filter text, ended timestamptz
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -44,7 +44,7 @@ AS $$
            c.state, NULL::text, c.targeted, c.waiting, c.running, c.success,
            c.failure, c.rejected, c.canceled, r.created_at, r.state_reason,
            r.type, r.confirm, r.max_concurrent, r.deadline, r.allow_downgrade,
-           r.ended_at
+           r.filter, r.ended_at
     FROM goosebit.rollout r
     JOIN goosebit.software s
       ON s.tenant_id = r.tenant_id AND s.id = r.software_id
@@ -56,9 +56,11 @@ COMMENT ON FUNCTION goosebit_admin.rollout_show IS 'all about one rollout';
 
 
 -- options: feed, name, max_concurrent, deadline (seconds), type, confirm,
--- allow_downgrade, paused; absent ones have their default. Gives the id.
-CREATE FUNCTION goosebit_admin.rollout_create(tenant text, software text,
-                                              options jsonb)
+-- allow_downgrade, paused, filter (as typed); absent ones have their default.
+-- filter is the program of the option. Gives the id.
+CREATE FUNCTION goosebit_admin.rollout_create(
+    tenant text, software text, options jsonb,
+    filter goosebit_admin.filter DEFAULT NULL)
 RETURNS TABLE (id int)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -69,14 +71,21 @@ DECLARE
                                                   options);
     new goosebit.rollout;
 BEGIN
+    IF (o.filter IS NULL) <> (filter IS NULL) THEN
+        PERFORM goosebit.fail('GB003', 'a filter needs its program');
+    END IF;
+    PERFORM goosebit.rollout_filter_check(filter);
+
     INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name, state,
-        type, confirm, allow_downgrade, max_concurrent, deadline)
+        type, confirm, allow_downgrade, max_concurrent, deadline, filter,
+        filter_ops, filter_fields, filter_values)
     VALUES (tid, goosebit.software_find(tid, software),
         COALESCE(o.feed, 'default'), o.name,
         CASE WHEN (options ->> 'paused')::boolean THEN 'paused'
              ELSE 'running' END,
         COALESCE(o.type, 'forced'), COALESCE(o.confirm, false),
-        COALESCE(o.allow_downgrade, false), o.max_concurrent, o.deadline)
+        COALESCE(o.allow_downgrade, false), o.max_concurrent, o.deadline,
+        o.filter, filter.ops, filter.fields, filter.vals)
     RETURNING * INTO new;
 
     PERFORM goosebit.changed('feed', tid, new.feed);
@@ -96,7 +105,8 @@ RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
     SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(r)
-        - '{tenant_id,created_at,ended_at,start_at}'::text[])
+        - '{tenant_id,created_at,ended_at,start_at,filter_ops,filter_fields,
+            filter_values}'::text[])
 $$;
 COMMENT ON FUNCTION goosebit.rollout_json IS 'a rollout for the audit log';
 

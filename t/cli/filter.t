@@ -171,4 +171,41 @@ is(gbctl('delete', '--filter', 'id=never', '--yes', '-o', 'name')->{out},
     "never\n", 'delete');
 is(takes('id=never'), '', 'is gone');
 
+
+# a rollout for some devices
+
+sub rollout { $s->gbctl('rollout', @_) }
+my $two = $f->software('2.0.0', 'board:r1');
+gbctl('unpin', '--filter', 'id<z');
+gbctl('unforce', '--filter', 'id<z');
+gbctl('unblock', '--filter', 'id<z');
+gbctl('set', 'a', 'b', '--mode', 'rollout', '--feed', 'default');
+$f->register($_, sw_version => '1.9', group => $_) for qw(e f);
+
+my @create = ('create', '--software', $two, '--filter', 'attr.group=e');
+$r = rollout('create', '--software', $two, '--filter', 'id=e and state=error');
+is($r->{exit}, 2, 'only what is journalled: exit 2');
+like($r->{err}, qr/\Agbctl: --filter, column 10: a rollout can't look at /,
+    'and says what it may');
+is(rollout(@create, '--dry-run', '-o', 'name')->{out}, "e\n", 'dry run');
+$r = rollout(@create);
+is($r->{exit}, 0, 'create') or diag $r->{err};
+chomp(my $id = $r->{out});
+my $show = rollout('show', $id, '-o', 'json')->{json};
+is($show->{filter}, 'attr.group=e', 'show: as typed');
+is($show->{targeted}, 1, 'show: targeted');
+is($s->value(q{SELECT after ->> 'filter' FROM goosebit.audit
+    WHERE verb = 'rollout.create' ORDER BY id DESC LIMIT 1}), 'attr.group=e',
+    'audited');
+is(takes('target_version=2.0.0'), 'e', 'whose target it is');
+is(takes('id~[ef]', '--sort', 'target_version'), 'f e', 'others\' is older');
+is(($f->poll('e'))[0], 'deploymentBase', 'it is offered');
+is($s->value(q{SELECT version FROM goosebit.action a JOIN goosebit.device d
+    ON d.open_action_id = a.id WHERE d.controller_id = 'e'}), '2.0.0',
+    'with that version');
+is(($f->poll('f'))[0], 'deploymentBase', 'the other gets');
+is($s->value(q{SELECT version FROM goosebit.action a JOIN goosebit.device d
+    ON d.open_action_id = a.id WHERE d.controller_id = 'f'}), '1.10.0',
+    'the next older one');
+
 done_testing;

@@ -76,7 +76,7 @@ is($show->{state}, 'running', 'show: state');
 
 for (['--stages', '1%,100%'], ['--advance-at', '95%'], ['--soak', '1h'],
     ['--abort-at', '5%'], ['--start', '2030-01-01'], ['--retries', '3'],
-    ['--window', 'Mon-Fri 22:00-04:00'], ['--filter', 'tag=lab'])
+    ['--window', 'Mon-Fri 22:00-04:00'])
 {
     $r = gbctl('create', '--software', '2', @$_);
     is($r->{exit}, 2, "$_->[0]: exit 2");

@@ -145,6 +145,7 @@ SELECT is(t.uncovered(what), NULL, what)
 FROM unnest(ARRAY[
     $$SELECT goosebit_admin.device_assign('acme', '{same,held,shut,none,pinned,given,begun}', '1.0.0', NULL, NULL)$$,
     $$SELECT goosebit_admin.device_token('acme', 'token', sha256('x'))$$,
+    $$SELECT goosebit_admin.device_choose('acme', 60, NULL)$$,
     $$SELECT goosebit_admin.device_add('acme', 'new', NULL, NULL, NULL, NULL, '{}')$$,
     $$SELECT goosebit_admin.software_add('acme', '{"name": "os", "version": "3.0.0", "format": "swu", "filename": "a.swu", "size": 1, "sha256": "$$ || repeat('d', 64) || $$", "sha1": "$$ || repeat('d', 40) || $$", "md5": "$$ || repeat('d', 32) || $$", "hardware": [{"model": "default", "revision": "default"}]}')$$,
     $$UPDATE goosebit.rollout SET software_id = (SELECT min(id) FROM goosebit.software WHERE tenant_id = t.tid());
@@ -247,6 +248,7 @@ SELECT bag_eq($$
 $$, $$VALUES
     ('goosebit_admin.device_add'),      -- known by now, but answered nothing yet
     ('goosebit_admin.device_autoconfirm'),      -- only what is on offer
+    ('goosebit_admin.device_choose'),           -- only locks
     ('goosebit_admin.device_confirm'),          -- the same
     ('goosebit_admin.software_orphan'), ('goosebit_admin.tenant_add'),
     ('goosebit_admin.user_add'), ('goosebit_admin.user_delete'),

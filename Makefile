@@ -27,7 +27,7 @@ PKGS      := jansson yaml-0.1 libarchive libconfig libsquashfs1 libcrypto libcbo
 PKGS_CTL  := $(PKGS) libpq smartcols libcurl sqlite3
 INC       := $(shell pkg-config --cflags $(PKGS_CTL) 2>/dev/null)
 LIBS      := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-LIBS_CTL  := $(shell pkg-config --libs $(PKGS_CTL) 2>/dev/null)
+LIBS_CTL  := $(shell pkg-config --libs $(PKGS_CTL) 2>/dev/null) -lm
 
 SHARED    := $(sort $(wildcard shared/*.c))
 GBCTL     := $(sort $(wildcard gbctl/*.c))

@@ -8,6 +8,8 @@
 #include "out_value.h"
 
 
+#define OUT_COLUMNS  32         /* most of a result made here */
+
 /* pg_type.dat's fixed OIDs */
 #define OUT_BOOL         16
 #define OUT_INT8         20
@@ -35,15 +37,15 @@ PGresult *
 out_make(const char *columns)
 {
     int             n;
-    char            names[16][32];
+    char            names[OUT_COLUMNS][32];
     size_t          len, skip;
     PGresult       *res;
-    PGresAttDesc    attrs[16];
+    PGresAttDesc    attrs[OUT_COLUMNS];
     const char     *type;
 
     memset(attrs, 0, sizeof(attrs));
 
-    for (n = 0; *columns != '\0' && n < 16; n++) {
+    for (n = 0; *columns != '\0' && n < OUT_COLUMNS; n++) {
         skip = strcspn(columns, " ");
         len = strcspn(columns, ": ");
         type = columns + len;

@@ -17,7 +17,6 @@
 
 
 #define LOG_EXECUTION  16       /* columns, one more divides from the text */
-#define EXPLAIN_WIDTH  78
 
 
 typedef struct {
@@ -30,7 +29,6 @@ typedef struct {
 static bool log_follow(cli_t *cli, device_log_t *log);
 static bool log_more(device_log_t *log);
 static void log_line(const cli_t *cli, const PGresult *res, int row);
-static void explain_text(const char *label, const char *text);
 static bool explain_rails(cli_t *cli, const char *rails);
 
 
@@ -303,10 +301,10 @@ cmd_device_explain(cli_t *cli)
         reason = db_value(res, 0, "reason");
 
         printf("%s: %s\n", id ? id : "-", reason);
-        explain_text("", db_value(res, 0, "explanation"));
+        out_words("", db_value(res, 0, "explanation"));
 
         if (db_value(res, 0, "release") != NULL) {
-            explain_text("Released by: ", db_value(res, 0, "release"));
+            out_words("Released by: ", db_value(res, 0, "release"));
         }
 
         putchar('\n');
@@ -317,46 +315,6 @@ cmd_device_explain(cli_t *cli)
     PQclear(res);
 
     return ok;
-}
-
-
-/* in lines of words, however long what the device said is */
-
-static void
-explain_text(const char *label, const char *text)
-{
-    char    *clean, *p;
-    size_t   used, len;
-
-    clean = out_clean(text ? text : "");
-
-    if (clean == NULL) {
-        return;
-    }
-
-    used = strlen(label);
-    printf("  %s", label);
-
-    for (p = clean; *p != '\0'; p += len + (p[len] == ' ')) {
-        len = strcspn(p, " ");
-
-        if (p > clean) {
-            if (used + 1 + len > EXPLAIN_WIDTH - 2) {
-                fputs("\n  ", stdout);
-                used = 0;
-
-            } else {
-                putchar(' ');
-                used++;
-            }
-        }
-
-        printf("%.*s", (int) len, p);
-        used += len;
-    }
-
-    putchar('\n');
-    free(clean);
 }
 
 

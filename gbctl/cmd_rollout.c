@@ -26,6 +26,9 @@ static bool rollout_created(cli_t *cli, const PGresult *res);
 static bool rollout_delete(cli_t *cli);
 static bool rollout_devices(cli_t *cli);
 static bool rollout_explain(cli_t *cli);
+static void rollout_explain_head(const cli_t *cli, const PGresult *res);
+static void rollout_explain_reason(const cli_t *cli, const PGresult *res,
+    int row);
 static bool rollout_list(cli_t *cli);
 static bool rollout_pause(cli_t *cli);
 static bool rollout_resume(cli_t *cli);
@@ -190,21 +193,118 @@ rollout_devices(cli_t *cli)
 static bool
 rollout_explain(cli_t *cli)
 {
-    char  max_updates[16];
+    int          row;
+    bool         ok;
+    char         poll_time[16], max_updates[16];
+    PGresult    *res;
+    const char  *params[4];
 
-    static const out_list_t  spec = { "every device is done", "reason",
-                                      NULL };
+    static const char  sql[] =
+        "SELECT * FROM goosebit_admin.rollout_explain($1, $2, $3, $4)";
 
     if (!cli_config(cli, 0)) {
         return false;
     }
 
+    snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
     snprintf(max_updates, sizeof(max_updates), "%d",
              cli->config->max_concurrent_updates);
 
-    return out_query(cli, &spec,
-                     "SELECT * FROM goosebit_admin.rollout_explain($1, $2,"
-                     " $3)", 3, cli->tenant, cli->argv[0], max_updates);
+    params[0] = cli->tenant;
+    params[1] = cli->argv[0];
+    params[2] = poll_time;
+    params[3] = max_updates;
+
+    if (cli->format != CLI_TABLE && cli->format != CLI_WIDE) {
+        return out_queryv(cli, NULL, sql, 4, params);
+    }
+
+    res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_show($1, $2)",
+                  2, params[0], params[1]);
+    ok = res != NULL;
+
+    if (ok) {
+        rollout_explain_head(cli, res);
+        PQclear(res);
+        res = db_callv(cli, sql, 4, params);
+        ok = res != NULL;
+    }
+
+    for (row = 0; ok && row < PQntuples(res); row++) {
+        rollout_explain_reason(cli, res, row);
+    }
+
+    PQclear(res);
+
+    return ok;
+}
+
+
+static void
+rollout_explain_head(const cli_t *cli, const PGresult *res)
+{
+    long         targeted, success;
+    const char  *state, *color, *why;
+
+    state = db_value(res, 0, "state");
+    color = out_state_color(cli, state);
+    why = db_value(res, 0, "why");
+    targeted = strtol(db_value(res, 0, "targeted"), NULL, 10);
+    success = strtol(db_value(res, 0, "success"), NULL, 10);
+
+    printf("rollout %s to %s: %s%s%s%s%s, %ld of %ld devices are not done\n",
+           db_value(res, 0, "id"), db_value(res, 0, "software"), color,
+           state, color[0] ? out_reset(cli) : "", why ? ": " : "",
+           why ? why : "", targeted - success, targeted);
+}
+
+
+/* in the words of one device, which stands for all */
+
+static void
+rollout_explain_reason(const cli_t *cli, const PGresult *res, int row)
+{
+    char        *example, *text;
+    const char  *devices, *offline, *rail, *value, *color;
+
+    devices = db_value(res, row, "devices");
+    offline = db_value(res, row, "offline");
+    rail = db_value(res, row, "guard_rail");
+    value = db_value(res, row, "value");
+    example = out_clean(db_value(res, row, "example"));
+    color = out_state_color(cli, db_value(res, row, "reason"));
+
+    printf("\n%s%s%s: %s device%s", color, db_value(res, row, "reason"),
+           color[0] ? out_reset(cli) : "", devices,
+           strcmp(devices, "1") == 0 ? "" : "s");
+
+    if (strcmp(offline, "0") != 0) {
+        printf(", %s offline", offline);
+    }
+
+    printf("%s %s\n", strcmp(devices, "1") == 0 ? "," : ", as",
+           example ? example : "-");
+
+    out_words("", db_value(res, row, "explanation"));
+
+    text = NULL;
+
+    if (rail != NULL && value != NULL && value[0] != '\0'
+        && asprintf(&text, "%s: %s", rail, value) < 0)
+    {
+        text = NULL;
+    }
+
+    if (text != NULL) {
+        out_words("Guard rail, ", text);
+    }
+
+    if (db_value(res, row, "release") != NULL) {
+        out_words("Released by: ", db_value(res, row, "release"));
+    }
+
+    free(text);
+    free(example);
 }
 
 

@@ -3,6 +3,7 @@
  */
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
@@ -100,7 +101,7 @@ status_once(cli_t *cli, void *data)
     snprintf(poll_time, sizeof(poll_time), "%d", cli->config->poll_time);
 
     res = db_call(cli, "SELECT tenant_name AS tenant, devices, online,"
-                  " states, actions, rollouts, last_hour"
+                  " states, actions, rollouts, last_hour, counted"
                   " FROM goosebit_admin.status($1, $2)", 2, cli->tenant,
                   poll_time);
 
@@ -120,15 +121,27 @@ status_once(cli_t *cli, void *data)
 static bool
 status_screen(cli_t *cli, const PGresult *res)
 {
-    char        *tenant;
-    const char  *devices, *online;
+    char        *tenant, when[64];
+    const char  *devices, *online, *counted;
 
     tenant = out_clean(db_value(res, 0, "tenant"));
     devices = db_value(res, 0, "devices");
     online = db_value(res, 0, "online");
 
-    printf("%s: %s devices, %s online\n", tenant ? tenant : "-",
+    counted = db_value(res, 0, "counted");
+
+    printf("%s: %s devices, %s online", tenant ? tenant : "-",
            devices ? devices : "-", online ? online : "-");
+
+    /* of a big fleet, some time ago */
+
+    if (counted != NULL
+        && strcmp(out_when(counted, when, sizeof(when)), "now") != 0)
+    {
+        printf(", counted %s", when);
+    }
+
+    putchar('\n');
 
     free(tenant);
 

@@ -23,6 +23,7 @@ static bool cmd_user_delete(cli_t *cli);
 static bool cmd_user_list(cli_t *cli);
 static bool cmd_user_set(cli_t *cli);
 static bool user_put(cli_t *cli, const char *sql, const char *rights);
+static bool user_check(cli_t *cli);
 static bool user_password(cli_t *cli, char *password);
 static bool user_line(cli_t *cli, char *password);
 
@@ -113,7 +114,8 @@ user_put(cli_t *cli, const char *sql, const char *rights)
     const char  *param;
 
     if (!cli_opt_word(cli, "rights", "viewer|operator|admin")
-        || !db_connect(cli, DB_THIS_SCHEMA) || !user_password(cli, password))
+        || !user_check(cli) || !db_connect(cli, DB_THIS_SCHEMA)
+        || !user_password(cli, password))
     {
         return false;
     }
@@ -146,16 +148,11 @@ user_put(cli_t *cli, const char *sql, const char *rights)
 }
 
 
-/* what is set, "" where no password is */
-
 static bool
-user_password(cli_t *cli, char *password)
+user_check(cli_t *cli)
 {
     const char  *text;
-    char         again[USER_PASSWORD_MAX];
-    bool         same;
 
-    password[0] = '\0';
     text = cli_opt(cli, "password");
 
     if (text != NULL && strcmp(text, "-") != 0) {
@@ -163,10 +160,23 @@ user_password(cli_t *cli, char *password)
                          "password stands in a list of processes");
     }
 
-    if (text != NULL && cli_has(cli, "no-password")) {
-        return cli_usage(cli, "--password and --no-password exclude each "
-                         "other");
-    }
+    return text == NULL || !cli_has(cli, "no-password")
+           || cli_usage(cli, "--password and --no-password exclude each "
+                        "other");
+}
+
+
+/* what is set, "" where no password is */
+
+static bool
+user_password(cli_t *cli, char *password)
+{
+    bool         same;
+    char         again[USER_PASSWORD_MAX];
+    const char  *text;
+
+    password[0] = '\0';
+    text = cli_opt(cli, "password");
 
     if (text != NULL && !isatty(STDIN_FILENO)) {
         return user_line(cli, password);

@@ -81,6 +81,9 @@ bool out_make_row(PGresult *res, ...) __attribute__((warn_unused_result));
  */
 char *out_clean(const char *text);
 
+/* LABEL and TEXT, made safe, in lines of words, indented by two */
+void out_words(const char *label, const char *text);
+
 /* colours by state word for stdout, "" where there is no colour */
 const char *out_state_color(const cli_t *cli, const char *state);
 const char *out_reset(const cli_t *cli);

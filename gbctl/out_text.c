@@ -11,6 +11,7 @@
 #include "out.h"
 
 
+#define OUT_WORDS  78       /* columns */
 #define OUT_BAR_STEP  0.1       /* seconds between two drawings */
 
 
@@ -59,6 +60,44 @@ out_clean(const char *text)
     }
 
     return copy;
+}
+
+
+void
+out_words(const char *label, const char *text)
+{
+    char    *clean, *p;
+    size_t   used, len;
+
+    clean = out_clean(text ? text : "");
+
+    if (clean == NULL) {
+        return;
+    }
+
+    used = strlen(label);
+    printf("  %s", label);
+
+    for (p = clean; *p != '\0'; p += len + (p[len] == ' ')) {
+        len = strcspn(p, " ");
+
+        if (p > clean) {
+            if (used + 1 + len > OUT_WORDS - 2) {
+                fputs("\n  ", stdout);
+                used = 0;
+
+            } else {
+                putchar(' ');
+                used++;
+            }
+        }
+
+        printf("%.*s", (int) len, p);
+        used += len;
+    }
+
+    putchar('\n');
+    free(clean);
 }
 
 

@@ -336,24 +336,3 @@ AS $$
 $$;
 COMMENT ON FUNCTION goosebit_admin.rollout_open IS
     'a rollout''s open actions';
-
-
--- Why is it stuck: the reasons of decide() for every targeted device that is
--- not done, counted. example is one of them.
-CREATE FUNCTION goosebit_admin.rollout_explain(tenant text, rollout text,
-                                               max_updates int)
-RETURNS TABLE (reason text, devices bigint, example text)
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT (goosebit.decide(d, $3)).reason, count(*), min(d.controller_id)
-    FROM goosebit.rollout_devices(goosebit.tenant_id($1),
-             goosebit.rollout_find(goosebit.tenant_id($1), $2)) x
-    JOIN goosebit.device d
-      ON d.tenant_id = goosebit.tenant_id($1) AND d.id = x.device_id
-    WHERE x.outcome <> 'success'
-    GROUP BY 1
-    ORDER BY 2 DESC, 1
-$$;
-COMMENT ON FUNCTION goosebit_admin.rollout_explain IS
-    'counts per reason of the devices that are not done';

@@ -101,6 +101,20 @@ is_deeply(counts($id), { targeted => 5, waiting => 2, running => 2,
     success => 1 }, 'counts: who has the version is a success');
 is_deeply([map { "$_->{reason} $_->{devices}" } @{json('explain', $id)}],
     ['concurrency 2', 'open 2'], 'explain: why it is stuck');
+my ($stuck) = @{json('explain', $id)};
+is_deeply({ %$stuck, offline => 0 }, { reason => 'concurrency', devices => 2,
+    offline => 0, example => 'c', guard_rail => 'concurrency',
+    value => '2 of 2 updates of the rollout are open',
+    explanation => '2.0.0 is due, but 2 of 2 updates of the rollout are open.',
+    release => 'the end of one of the open updates' },
+    'explain: with the guard rail, its value and what releases it');
+like($s->gbctl({ pty => 80 }, 'rollout', 'explain', $id, '--no-color')->{out},
+    qr/\Arollout 2 to \S+:2\.0\.0: running, 4 of 5 devices are not done\n
+concurrency: 2 devices(?:, \d offline)?, as c
+  2\.0\.0 is due, but 2 of 2 updates of the rollout are open\.
+  Guard rail, concurrency: 2 of 2 updates of the rollout are open
+  Released by: the end of one of the open updates\n
+open: 2 devices/, 'explain: for a human');
 is_deeply([map { $_->{id} } @{json('devices', $id, '--state', 'waiting')}],
     ['c', 'd'], 'devices: those who wait');
 

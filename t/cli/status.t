@@ -15,7 +15,9 @@ sub status { $s->gbctl('status', '-o', 'json', @_)->{json} }
 
 # nobody there
 
-is_deeply(status(), { tenant => 'DEFAULT', devices => 0, online => 0,
+my $none = status();
+like(delete $none->{counted}, qr/^\d{4}-.*Z$/, 'counted now');
+is_deeply($none, { tenant => 'DEFAULT', devices => 0, online => 0,
     states => { unknown => 0, registered => 0, running => 0, error => 0,
         finished => 0 },
     actions => {}, rollouts => [],
@@ -96,6 +98,26 @@ is_deeply($is->{last_hour}, { finished => 1, error => 1, rejected => 0,
 is_deeply([map { $_->{name} } @{$is->{rollouts}}], ['now'],
     'rollouts: not the paused, not the scheduled');
 
+# a fleet too big to be counted for each look
+
+$s->sql(<<'SQL');
+BEGIN;
+INSERT INTO goosebit.device_count (tenant_id, state, devices, online)
+VALUES (1, 'finished', 20000, 15000), (1, 'error', 3, 2);
+UPDATE goosebit.tick_state SET counted_at = now() - interval '3 minutes';
+COMMIT;
+SQL
+$is = status();
+is_deeply([@$is{qw(devices online)}], [20003, 15002], 'as they were counted');
+is_deeply({ map { %$_ } @{$is->{rollouts}} }, { id => 1, name => 'now',
+    feed => 'default', version => '2.0', running => 1, targeted => undef,
+    waiting => undef, success => undef, failure => undef },
+    'of its rollouts what runs');
+like($s->gbctl('status')->{out},
+    qr/\ADEFAULT: 20003 devices, 15002 online, counted 3m ago\n/,
+    'and when that was');
+$s->sql('DELETE FROM goosebit.device_count');
+
 $r = $s->gbctl('status');
 like($r->{out}, qr/^Devices .*\berror 1\b/m, 'table: states');
 like($r->{out}, qr/^Last hour .*\bfinished 1\b/m, 'table: last hour');
@@ -130,14 +152,15 @@ $s->sql(<<'SQL');
 DROP FUNCTION goosebit_admin.status(text, int);
 CREATE FUNCTION goosebit_admin.status(text, int)
 RETURNS TABLE (tenant_name text, devices bigint, online boolean,
-    states text[], actions int[], rollouts timestamptz, last_hour numeric)
+    states text[], actions int[], rollouts timestamptz, last_hour numeric,
+    counted timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT E'a,"b"\n\u00e4\x1b[31m', 9007199254740993, true,
            ARRAY['x', NULL, 'y "z" \ ,', '', 'NULL'], '{1,-2}'::int[],
-           '2026-02-28 23:59:59.5+01'::timestamptz, 1.5
+           '2026-02-28 23:59:59.5+01'::timestamptz, 1.5, NULL::timestamptz
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, '{}', 'infinity', NULL
+    SELECT NULL, NULL, NULL, NULL, '{}', 'infinity', NULL, NULL
 $$
 SQL
 
@@ -150,19 +173,20 @@ is_deeply({ %{$r->{json}}, devices => 0, last_hour => 0 }, {
     tenant => "a,\"b\"\n\x{e4}\e[31m", devices => 0, online => JSON::PP::true,
     states => ['x', undef, 'y "z" \\ ,', '', 'NULL'], actions => [1, -2],
     rollouts => '2026-02-28T22:59:59.500000Z', last_hour => 0,
-}, 'json: by type');
+    counted => undef }, 'json: by type');
 
 my @lines = split /\n/, $s->gbctl('status', '-o', 'jsonl')->{out};
 is(scalar @lines, 2, 'jsonl: a line a row');
 is_deeply(decode_json($lines[1]), { tenant => undef, devices => undef,
     online => undef, states => undef, actions => [], rollouts => undef,
-    last_hour => undef }, 'jsonl: NULL and infinity are null');
+    last_hour => undef, counted => undef }, 'jsonl: NULL and infinity are null');
 
 $r = $s->gbctl('status', '-o', 'csv');
-is($r->{out}, "tenant,devices,online,states,actions,rollouts,last_hour\r\n"
+is($r->{out}, "tenant,devices,online,states,actions,rollouts,last_hour,"
+    . "counted\r\n"
     . "\"a,\"\"b\"\"\n\xc3\xa4\e[31m\",9007199254740993,true,"
     . '"[""x"",null,""y \""z\"" \\\\ ,"","""",""NULL""]",'
-    . "\"[1,-2]\",2026-02-28T22:59:59.500000Z,1.5\r\n,,,,[],,\r\n", 'csv: quoted as RFC 4180 says');
+    . "\"[1,-2]\",2026-02-28T22:59:59.500000Z,1.5,\r\n,,,,[],,,\r\n", 'csv: quoted as RFC 4180 says');
 
 
 $r = $s->gbctl({ pty => 80 }, 'status');
@@ -187,7 +211,7 @@ $s->sql(<<'SQL');
 DROP FUNCTION goosebit_admin.status(text, int);
 CREATE FUNCTION goosebit_admin.status(text, int)
 RETURNS TABLE (tenant_name text, devices int, online int, states text,
-    actions text, rollouts text, last_hour text)
+    actions text, rollouts text, last_hour text, counted text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$

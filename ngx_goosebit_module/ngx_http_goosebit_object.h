@@ -88,8 +88,10 @@ ngx_int_t ngx_http_goosebit_object_stream(ngx_http_request_t *r,
 ngx_int_t ngx_http_goosebit_object_add_variables(ngx_conf_t *cf);
 
 /*
- * Several ranges that the request asks for become parts, and one range of it
- * that holds all.  Before the request goes on to the store.
+ * The request's Range becomes one that the slice module reads rightly: with
+ * both ends, never behind the last byte, which the store would refuse.  Of
+ * several it is the one that holds all, and they become parts.  NGX_ERROR:
+ * out of memory.
  */
 ngx_int_t ngx_http_goosebit_object_ranges(ngx_http_request_t *r,
     ngx_http_goosebit_object_t *object);

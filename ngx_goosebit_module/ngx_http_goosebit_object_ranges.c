@@ -1,5 +1,6 @@
 /*
- * object_ranges: several ranges of a request -> parts, and one range.
+ * object_ranges: what ranges a request asks for -> one that the store has, and
+ * parts of it where they are several.
  */
 
 #include "ngx_http_goosebit_object.h"
@@ -29,8 +30,7 @@ ngx_http_goosebit_object_ranges(ngx_http_request_t *r,
         || r->headers_in.range->value.len < 7
         || ngx_strncasecmp(r->headers_in.range->value.data,
                            (u_char *) "bytes=", 6)
-           != 0
-        || ngx_strchr(r->headers_in.range->value.data, ',') == NULL)
+           != 0)
     {
         return NGX_OK;
     }

@@ -23,10 +23,8 @@ static ngx_int_t ngx_http_goosebit_object_authorization(ngx_http_request_t *r,
 static ngx_int_t ngx_http_goosebit_object_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_goosebit_object_accept(ngx_http_request_t *r,
     ngx_http_goosebit_object_t *object);
-static ngx_int_t ngx_http_goosebit_object_range(ngx_http_request_t *r,
-    ngx_http_goosebit_object_t *object);
 static void ngx_http_goosebit_object_refuse(ngx_http_request_t *r,
-    ngx_uint_t status);
+    ngx_http_goosebit_object_t *object, ngx_uint_t status);
 
 
 typedef enum {
@@ -390,12 +388,6 @@ ngx_http_goosebit_object_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (status == NGX_HTTP_RANGE_NOT_SATISFIABLE && !object->accepted
-        && r->headers_in.range)
-    {
-        return ngx_http_goosebit_object_range(r, object);
-    }
-
     /* once there are bytes, it is NGINX's own filters that refuse */
 
     if (object->accepted && (status == NGX_HTTP_PRECONDITION_FAILED
@@ -404,7 +396,7 @@ ngx_http_goosebit_object_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    ngx_http_goosebit_object_refuse(r, status);
+    ngx_http_goosebit_object_refuse(r, object, status);
 
     return ngx_http_next_header_filter(r);
 }
@@ -479,48 +471,13 @@ ngx_http_goosebit_object_accept(ngx_http_request_t *r,
 }
 
 
-/* asked for from the end on: the store has refused that slice */
-
-static ngx_int_t
-ngx_http_goosebit_object_range(ngx_http_request_t *r,
-    ngx_http_goosebit_object_t *object)
-{
-    ngx_str_t  value;
-
-    ngx_http_clean_header(r);
-
-    value.data = ngx_pnalloc(r->pool, sizeof("bytes */") + NGX_OFF_T_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_sprintf(value.data, "bytes */%L", object->artifact.size)
-                - value.data;
-
-    r->headers_out.status = NGX_HTTP_RANGE_NOT_SATISFIABLE;
-    r->headers_out.content_range =
-                   ngx_http_goosebit_reply_header(r, "Content-Range", &value);
-
-    if (r->headers_out.content_range == NULL) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_next_header_filter(r);
-}
-
-
 /* status is what the store or the way to it said; 0: that was logged */
 
 static void
-ngx_http_goosebit_object_refuse(ngx_http_request_t *r, ngx_uint_t status)
+ngx_http_goosebit_object_refuse(ngx_http_request_t *r,
+    ngx_http_goosebit_object_t *object, ngx_uint_t status)
 {
-    ngx_http_goosebit_ctx_t     *ctx;
-    ngx_http_goosebit_object_t  *object;
-
     if (status) {
-        ctx = ngx_http_goosebit_ctx_get(r);
-        object = ctx->object;
-
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "artifact: %ui instead of \"%V\" from the store",
                       status, &object->uri);

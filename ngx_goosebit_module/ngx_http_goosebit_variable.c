@@ -81,11 +81,20 @@ ngx_http_goosebit_ctx_get(ngx_http_request_t *r)
         return ctx;
     }
 
-    /* an internal redirect has cleared the contexts, not the pool */
+    if (r != r->main) {
+        return ngx_http_goosebit_ctx_get(r->main);
+    }
+
+    /*
+     * An internal redirect has cleared the contexts, not the pool.  The search
+     * is made once: each slice of a download adds to that list.
+     */
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
         if (cln->handler == ngx_http_goosebit_ctx_cleanup) {
             keep = cln->data;
+            ngx_http_set_ctx(r, keep->ctx, ngx_http_goosebit_module);
+
             return keep->ctx;
         }
     }

@@ -426,6 +426,8 @@ subtest 'the cache' => sub {
     is(get("/sliced$url", Range => 'bytes=70000-70001')->{status}, 206,
         'a range');
     is(asked(), 1, 'of one slice');
+    is(get("/sliced$url", Range => 'bytes=-5')->{status}, 206, 'the end');
+    is(asked(), 1, 'of the last one');
 };
 
 
@@ -531,6 +533,9 @@ subtest 'what goes wrong' => sub {
 
     $s3->request('PUT', $object, body => 'x' x ($size - 1));
     empty(get("$_$url"), 503, "$_: truncated") for qw(/sliced /plain);
+    $s3->request('PUT', $object, body => 'x');
+    empty(get("/sliced$url", Range => 'bytes=200000-'), 503,
+        'not a 416, by which a device would take it for complete');
     $s3->request('PUT', $object, body => $bytes);
     ok(get("/plain$url")->{body} eq $bytes, 'all is well again');
 

@@ -113,6 +113,11 @@ gb_cache_key(gb_cache_t *cache, const char *tenant, size_t tenant_len,
     memcpy(bytes + 1 + tenant_len, device, device_len);
 
     gb_siphash128(cache->secret, bytes, 1 + tenant_len + device_len, key->id);
+
+    /* of a big fleet neither is in any cache, and there is more to do first */
+
+    __builtin_prefetch(gb_cache_bucket(cache, key, 0));
+    __builtin_prefetch(gb_cache_bucket(cache, key, 1));
 }
 
 

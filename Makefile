@@ -24,7 +24,7 @@ F         := $(B)/fuzz
 
 PKGS      := jansson yaml-0.1 libarchive libconfig libsquashfs1 libcrypto libcbor \
              libpcre2-8
-PKGS_CTL  := $(PKGS) libpq smartcols libcurl sqlite3
+PKGS_CTL  := $(PKGS) libpq smartcols libcurl sqlite3 expat
 INC       := $(shell pkg-config --cflags $(PKGS_CTL) 2>/dev/null)
 LIBS      := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 LIBS_CTL  := $(shell pkg-config --libs $(PKGS_CTL) 2>/dev/null) -lm

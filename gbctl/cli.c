@@ -13,6 +13,7 @@
 #include "db.h"
 #include "live.h"
 #include "out.h"
+#include "store.h"
 
 
 #ifndef GB_VERSION
@@ -116,6 +117,7 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
         (void) out_finish(&cli);
     }
 
+    store_close(cli.store);
     gb_config_free(cli.config);
 
 finish:

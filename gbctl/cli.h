@@ -106,6 +106,7 @@ struct cli_s {
 
     gb_config_t        *config;         /* see cli_config() */
     struct db_s        *db;             /* see db.h */
+    struct store_s     *store;          /* see software_store() */
     cli_exit_e          status;         /* what main() exits with */
     char               *held;           /* see cli_hold() */
 };

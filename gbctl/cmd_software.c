@@ -11,8 +11,6 @@
 
 #include <jansson.h>
 
-#include <gb_store.h>
-
 #include "cmd.h"
 #include "cmd_software.h"
 #include "db.h"
@@ -36,6 +34,16 @@ static const cli_option_t  software_add_options[] = {
     { NULL, 0, NULL, NULL, 0 }
 };
 
+static const cli_option_t  software_get_options[] = {
+    { "file", 'O', "FILE", "instead of its own name; - is stdout", 0 },
+    { NULL, 0, NULL, NULL, 0 }
+};
+
+static const cli_option_t  software_verify_options[] = {
+    { "all", 0, NULL, "all software, and what else is in the store", 0 },
+    { NULL, 0, NULL, NULL, 0 }
+};
+
 static const cli_verb_t  cmd_software_verbs[] = {
 
     { "add", "[FILE...]", "parse, hash, store and register images",
@@ -44,6 +52,9 @@ static const cli_verb_t  cmd_software_verbs[] = {
     { "delete", "SOFTWARE...", "remove what nothing uses", NULL,
       software_delete, 1, CLI_ANY, CLI_DRY },
 
+    { "get", "SOFTWARE", "download, and check what came",
+      software_get_options, software_get, 1, 1, 0 },
+
     { "inspect", "FILE", "parse an image without registering it", NULL,
       software_inspect, 1, 1, 0 },
 
@@ -51,6 +62,9 @@ static const cli_verb_t  cmd_software_verbs[] = {
 
     { "show", "SOFTWARE", "all about one: id, version or name:version", NULL,
       software_show, 1, 1, 0 },
+
+    { "verify", "[SOFTWARE...]", "read stored bytes again and compare",
+      software_verify_options, software_verify, 0, CLI_ANY, 0 },
 
     { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 };
@@ -118,7 +132,7 @@ software_delete(cli_t *cli)
 
     static const out_list_t  spec = { "nothing", "id", NULL };
 
-    if (!cli_config(cli, 0)) {
+    if (software_store(cli) == NULL) {
         return false;
     }
 
@@ -147,28 +161,47 @@ software_delete(cli_t *cli)
 }
 
 
+store_t *
+software_store(cli_t *cli)
+{
+    gb_error_t  err;
+
+    if (cli->store == NULL && cli_config(cli, 0)) {
+        cli->store = store_open(cli->config, &err);
+
+        if (cli->store == NULL) {
+            cli_fail(cli, CLI_FAILED, "invalid", NULL, "%s", err.message);
+        }
+    }
+
+    return cli->store;
+}
+
+
 bool
 software_sweep(cli_t *cli, const char *sha256, const char *filename)
 {
     bool         ok;
+    store_t     *store;
     PGresult    *res;
     gb_error_t   err;
 
-    if (!db_begin(cli)) {
+    store = software_store(cli);
+
+    if (store == NULL || !db_begin(cli)) {
         return false;
     }
 
-    res = db_call(cli, "SELECT goosebit_admin.software_orphan($1, $2)"
-                  " AS orphan", 2, sha256, filename);
+    res = db_call(cli, "SELECT * FROM goosebit_admin.software_orphans("
+                  "ARRAY[$1::text], ARRAY[$2::text])", 2, sha256, filename);
     if (res == NULL) {
         return false;
     }
 
     ok = true;
 
-    if (strcmp(db_value(res, 0, "orphan"), "t") == 0
-        && gb_store_remove(cli->config->artifacts_dir, sha256, filename, &err)
-           != GB_OK)
+    if (PQntuples(res) > 0
+        && store_remove(store, sha256, filename, &err) != GB_OK)
     {
         ok = cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
     }

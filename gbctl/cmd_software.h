@@ -10,29 +10,36 @@
 
 #include <gb_hash.h>
 #include <gb_image.h>
-#include <gb_store.h>
 
 #include "cli.h"
 #include "out.h"
+#include "store.h"
 
 
 /* an image on its way into store and database; zeroed before use */
 typedef struct {
-    const char        *source;      /* path or URL, as given */
-    char              *filename;    /* as stored and offered; owned */
-    json_t            *image;       /* what software_add() in SQL takes */
-    gb_store_stage_t  *stage;       /* NULL: remote, or published */
-    gb_hash_sums_t     sums;
-    int                created;     /* published, and was not there before */
+    const char      *source;        /* path or URL, as given */
+    char            *filename;      /* as stored and offered; owned */
+    json_t          *image;         /* what software_add() in SQL takes */
+    store_t         *store;         /* of the stage; cli's */
+    void            *stage;         /* NULL: remote, or published */
+    gb_hash_sums_t   sums;
+    int              created;       /* published, and was not there before */
 } software_item_t;
 
 
-/* the verb "add" */
+/* the verbs that have files of their own */
 bool software_add(cli_t *cli);
+bool software_get(cli_t *cli);
+bool software_verify(cli_t *cli);
+
+/* the configuration's store; borrowed, or NULL after a reported error */
+store_t *software_store(cli_t *cli) __attribute__((warn_unused_result));
 
 /*
  * Parses, hashes and stages what the item's source names; nothing is locked
- * meanwhile.  software_item_read() takes the bytes from FD instead, the
+ * meanwhile.  Before an upload the database is asked whether the item would
+ * be a conflict.  software_item_read() takes the bytes from FD instead, the
  * file's name is the item's.  False after the error was reported.
  */
 bool software_item_prepare(cli_t *cli, software_item_t *item, bool remote)
@@ -66,9 +73,17 @@ int software_open(cli_t *cli, const char *path)
     __attribute__((warn_unused_result));
 
 /*
- * Reads an http or https URL to its end into a temporary file without a name;
- * returns its descriptor, or -1 after the error was reported.  Redirections
- * are followed; a password in the URL is never shown.
+ * Reads an http or https URL to its end.  Redirections are followed; no
+ * password is shown.  GB_OK, GB_DECLINED if it is not there, or GB_ERROR.
+ * BAR (may be NULL) is moved.
+ */
+int software_read_url(const char *url, store_sink_pt sink, void *data,
+    out_progress_t *bar, gb_error_t *err)
+    __attribute__((warn_unused_result));
+
+/*
+ * The same into a temporary file without a name; returns its descriptor, or
+ * -1 after the error was reported.
  */
 int software_fetch(cli_t *cli, const char *url)
     __attribute__((warn_unused_result));

@@ -2,9 +2,9 @@
  * gbctl software add.
  *
  * Files are parsed and staged first, so that nothing is locked while bytes
- * are copied.  Then one transaction registers all, publishes the staged files
- * under the store's lock and commits: whoever sees the software finds its
- * file.  What fails on the way leaves neither.
+ * are copied or uploaded.  Then one transaction registers all, publishes the
+ * staged files under the store's lock and commits: whoever sees the software
+ * finds its file.  What fails on the way leaves neither.
  */
 
 #include <stdlib.h>
@@ -14,15 +14,14 @@
 
 #include <jansson.h>
 
-#include <gb_store.h>
-
 #include "cmd_software.h"
 #include "db.h"
 #include "out.h"
 
 
-static bool software_add_hash(cli_t *cli, software_item_t *item, int fd,
-    bool remote);
+static bool software_add_hash(cli_t *cli, software_item_t *item, int fd);
+static bool software_add_stage(cli_t *cli, software_item_t *item, int fd);
+static bool software_add_check(cli_t *cli, const software_item_t *item);
 static char *software_add_filename(cli_t *cli, const char *source,
     bool remote);
 static json_t *software_add_json(cli_t *cli, const gb_image_t *image,
@@ -53,11 +52,6 @@ software_add(cli_t *cli)
 
     if (!cli_config(cli, 0) || !db_connect(cli, DB_THIS_SCHEMA)) {
         return false;
-    }
-
-    if (cli->config->storage.backend == GB_CONFIG_S3 && !remote) {
-        return cli_fail(cli, CLI_FAILED, "not_supported", NULL,
-                        "storage.backend s3: not yet supported");
     }
 
     items = calloc(n, sizeof(software_item_t));
@@ -108,16 +102,24 @@ software_item_prepare(cli_t *cli, software_item_t *item, bool remote)
 bool
 software_item_read(cli_t *cli, software_item_t *item, int fd, bool remote)
 {
-    bool         ok;
+    bool         ok, uploads;
     const char  *want;
     gb_image_t  *image;
+
+    item->store = remote ? NULL : software_store(cli);
+
+    if (!remote && item->store == NULL) {
+        return false;
+    }
 
     image = software_parse(cli, fd, remote ? item->filename : item->source);
     if (image == NULL) {
         return false;
     }
 
-    ok = software_add_hash(cli, item, fd, remote);
+    uploads = !remote && store_uploads(item->store);
+    ok = remote || uploads ? software_add_hash(cli, item, fd)
+                           : software_add_stage(cli, item, fd);
     want = cli_opt(cli, "sha256");
 
     if (ok && want != NULL && strcasecmp(want, item->sums.sha256) != 0) {
@@ -135,33 +137,62 @@ software_item_read(cli_t *cli, software_item_t *item, int fd, bool remote)
 
     gb_image_free(image);
 
+    if (ok && uploads && !cli->dry_run) {
+        ok = software_add_check(cli, item)
+             && software_add_stage(cli, item, fd);
+    }
+
     return ok;
 }
 
 
 static bool
-software_add_hash(cli_t *cli, software_item_t *item, int fd, bool remote)
+software_add_hash(cli_t *cli, software_item_t *item, int fd)
 {
     bool             ok;
     gb_error_t       err;
     out_progress_t  *bar;
 
-    bar = software_bar(cli, item->filename, fd);
-
-    if (remote) {
-        ok = gb_hash_fd(fd, item->filename, software_progress, bar,
-                        &item->sums, &err) == GB_OK;
-    } else {
-        item->stage = gb_store_stage(cli->config->artifacts_dir, fd,
-                                     item->filename, software_progress, bar,
-                                     &item->sums, &err);
-        ok = item->stage != NULL;
-    }
-
+    bar = software_bar(cli, "hashing", fd);
+    ok = gb_hash_fd(fd, item->filename, software_progress, bar, &item->sums,
+                    &err) == GB_OK;
     out_progress_end(bar);
 
     return ok || cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s",
                           err.message);
+}
+
+
+static bool
+software_add_stage(cli_t *cli, software_item_t *item, int fd)
+{
+    gb_error_t       err;
+    out_progress_t  *bar;
+
+    bar = software_bar(cli, item->filename, fd);
+    item->stage = store_stage(item->store, fd, item->filename,
+                              software_progress, bar, &item->sums, &err);
+    out_progress_end(bar);
+
+    return item->stage != NULL
+           || cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
+}
+
+
+/* What is known to be a conflict is not uploaded first. */
+
+static bool
+software_add_check(cli_t *cli, const software_item_t *item)
+{
+    bool   ok;
+    char  *text;
+
+    text = json_dumps(item->image, JSON_COMPACT);
+    ok = db_run(cli, "SELECT goosebit_admin.software_check($1, $2)", 2,
+                cli->tenant, text);
+    free(text);
+
+    return ok;
 }
 
 
@@ -273,10 +304,10 @@ software_add_one(cli_t *cli, software_item_t *item, PGresult *made)
 PGresult *
 software_item_register(cli_t *cli, software_item_t *item)
 {
-    char              *text;
-    PGresult          *res;
-    gb_error_t         err;
-    gb_store_stage_t  *stage;
+    char        *text;
+    void        *stage;
+    PGresult    *res;
+    gb_error_t   err;
 
     text = json_dumps(item->image, JSON_COMPACT);
     res = db_call(cli, "SELECT * FROM goosebit_admin.software_add($1, $2)",
@@ -290,7 +321,7 @@ software_item_register(cli_t *cli, software_item_t *item)
     stage = item->stage;
     item->stage = NULL;
 
-    if (gb_store_publish(stage, &item->created, &err) != GB_OK) {
+    if (store_publish(item->store, stage, &item->created, &err) != GB_OK) {
         (void) cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
         PQclear(res);
         return NULL;
@@ -329,7 +360,10 @@ software_items_undo(cli_t *cli, software_item_t *items, size_t n)
 void
 software_item_free(software_item_t *item)
 {
-    gb_store_discard(item->stage);
+    if (item->stage != NULL) {
+        store_discard(item->store, item->stage);
+    }
+
     json_decref(item->image);
     free(item->filename);
 }

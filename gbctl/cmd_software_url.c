@@ -15,72 +15,111 @@
 #include "out.h"
 
 
-static CURLcode software_perform(cli_t *cli, CURL *curl, const char *url,
-    FILE *fp, char *error);
+typedef struct {
+    store_sink_pt    sink;
+    void            *data;
+} software_url_t;
+
+
+static CURLcode software_perform(CURL *curl, const char *url,
+    software_url_t *u, out_progress_t *bar, char *error);
+static size_t software_url_write(char *buf, size_t size, size_t n,
+    void *data);
 static int software_xfer(void *data, curl_off_t total, curl_off_t done,
     curl_off_t utotal, curl_off_t udone);
+static bool software_fetch_write(void *data, const char *bytes, size_t len);
 static char *software_url_shown(const char *url);
 
 
 int
-software_fetch(cli_t *cli, const char *url)
+software_read_url(const char *url, store_sink_pt sink, void *data,
+    out_progress_t *bar, gb_error_t *err)
 {
-    int       fd;
-    char      error[CURL_ERROR_SIZE], *shown;
-    CURL     *curl;
-    FILE     *fp;
-    CURLcode  code;
+    int              rc;
+    char             error[CURL_ERROR_SIZE], *shown;
+    long             status;
+    CURL            *curl;
+    CURLcode         code;
+    software_url_t   u = { sink, data };
 
     shown = software_url_shown(url);
     if (shown == NULL) {
-        cli_fail(cli, CLI_FAILED, "invalid", NULL, "--url: not a URL");
-        return -1;
+        return gb_error_set(err, "not a URL");
     }
 
-    fd = -1;
     error[0] = '\0';
+    status = 0;
     curl = curl_easy_init();
-    fp = tmpfile();
+    code = curl != NULL ? software_perform(curl, url, &u, bar, error)
+                        : CURLE_OUT_OF_MEMORY;
+    rc = GB_OK;
 
-    if (curl == NULL || fp == NULL) {
-        cli_fail(cli, CLI_FAILED, "io_error", NULL,
-                 "no temporary file: %s", strerror(errno));
+    if (code != CURLE_OK) {
+        (void) gb_error_set(err, "%s: %s", shown,
+                            error[0] ? error : curl_easy_strerror(code));
 
-    } else {
-        code = software_perform(cli, curl, url, fp, error);
-
-        if (code != CURLE_OK) {
-            cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s: %s", shown,
-                     error[0] ? error : curl_easy_strerror(code));
-
-        } else if (fflush(fp) != 0
-                   || (fd = fcntl(fileno(fp), F_DUPFD_CLOEXEC, 3)) < 0)
-        {
-            cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s: %s", shown,
-                     strerror(errno));
+        if (curl != NULL) {
+            curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         }
-    }
 
-    if (fp != NULL) {
-        fclose(fp);
+        rc = status == 404 || status == 410 ? GB_DECLINED : GB_ERROR;
     }
 
     curl_easy_cleanup(curl);
     curl_free(shown);
 
+    return rc;
+}
+
+
+int
+software_fetch(cli_t *cli, const char *url)
+{
+    int              fd, rc;
+    FILE            *fp;
+    gb_error_t       err;
+    out_progress_t  *bar;
+
+    fp = tmpfile();
+    if (fp == NULL) {
+        cli_fail(cli, CLI_FAILED, "io_error", NULL, "no temporary file: %s",
+                 strerror(errno));
+        return -1;
+    }
+
+    bar = out_progress_start(cli, "downloading", 0);
+    rc = software_read_url(url, software_fetch_write, fp, bar, &err);
+    out_progress_end(bar);
+
+    fd = -1;
+
+    if (rc != GB_OK) {
+        cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
+
+    } else if (fflush(fp) != 0
+               || (fd = fcntl(fileno(fp), F_DUPFD_CLOEXEC, 3)) < 0)
+    {
+        cli_fail(cli, CLI_FAILED, "io_error", NULL, "no temporary file: %s",
+                 strerror(errno));
+    }
+
+    fclose(fp);
+
     return fd;
 }
 
 
-static CURLcode
-software_perform(cli_t *cli, CURL *curl, const char *url, FILE *fp,
-    char *error)
+static bool
+software_fetch_write(void *data, const char *bytes, size_t len)
 {
-    CURLcode         code;
-    out_progress_t  *bar;
+    return fwrite(bytes, 1, len, data) == len;
+}
 
-    bar = out_progress_start(cli, "downloading", 0);
 
+static CURLcode
+software_perform(CURL *curl, const char *url, software_url_t *u,
+    out_progress_t *bar, char *error)
+{
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -91,16 +130,22 @@ software_perform(cli_t *cli, CURL *curl, const char *url, FILE *fp,
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, fp);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, software_url_write);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, u);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, software_xfer);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, bar);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 
-    code = curl_easy_perform(curl);
+    return curl_easy_perform(curl);
+}
 
-    out_progress_end(bar);
 
-    return code;
+static size_t
+software_url_write(char *buf, size_t size, size_t n, void *data)
+{
+    software_url_t  *u = data;
+
+    return u->sink(u->data, buf, size * n) ? size * n : 0;
 }
 
 

@@ -86,4 +86,16 @@ int gb_store_remove(const char *dir, const char *sha256, const char *filename,
 int gb_store_clean(const char *dir, gb_error_t *err) GB_MUST_CHECK;
 
 
+/* an artifact: its content's SHA-256 and its name; not 0 ends the walk */
+typedef int (*gb_store_walk_pt)(void *data, const char *sha256,
+    const char *filename);
+
+/*
+ * Calls "cb" for each artifact in "dir", in no order; what does not lie where
+ * gb_store_path() says is none.  Returns what "cb" did, or the failure status.
+ */
+int gb_store_walk(const char *dir, gb_store_walk_pt cb, void *data,
+    gb_error_t *err) GB_MUST_CHECK;
+
+
 #endif /* GB_STORE_H */

@@ -62,39 +62,60 @@ $$;
 COMMENT ON FUNCTION goosebit_admin.software_show IS 'all about one software';
 
 
+-- Refuses with GB002 an image, as software_add() takes it, where another of its
+-- version is for some of the same hardware: to be asked before a long upload.
+CREATE FUNCTION goosebit_admin.software_check(tenant text, image jsonb)
+RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tid      int := goosebit.tenant_id(tenant);
+    other    int := goosebit.software_overlap(tid, image ->> 'version',
+                                              image -> 'hardware');
+    the_same boolean;
+BEGIN
+    IF other IS NOT NULL THEN
+        SELECT s.sha256 = image ->> 'sha256' INTO the_same
+        FROM goosebit.software s
+        WHERE s.tenant_id = tid AND s.id = other;
+
+        PERFORM goosebit.fail('GB002',
+            format('%s: software %s has version %s for the same hardware',
+                   image ->> 'filename', other, image ->> 'version'),
+            CASE WHEN the_same THEN 'it is this very file' END);
+    END IF;
+
+EXCEPTION
+    WHEN invalid_regular_expression THEN
+        PERFORM goosebit.fail('GB003',
+            format('%s: a hardware revision is no regular expression: %s',
+                   image ->> 'filename', image -> 'hardware'));
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.software_check IS
+    'refuses an image that would be a conflict';
+
+
 -- Registers an image whose bytes are staged (uri null) or remote. image holds
 -- name, version, format, filename, size, sha256, sha1, md5, uri, min_version,
--- note, facts, and hardware as [{"model","revision"}]. GB002 where another
--- image of this version is for some of the same hardware, GB003 for what
--- can't be registered. Holds the store's lock, so that the caller publishes
--- the file before it commits.
+-- note, facts, and hardware as [{"model","revision"}]. GB002 as
+-- software_check(), GB003 for what can't be registered. Holds the store's lock,
+-- so that the caller publishes the file before it commits.
 CREATE FUNCTION goosebit_admin.software_add(tenant text, image jsonb)
 RETURNS TABLE (id int, version text, format text, name text, hardware jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    tid      int := goosebit.tenant_id(tenant);
-    new      goosebit.software;
-    other    int;
-    the_same boolean;
+    tid int := goosebit.tenant_id(tenant);
+    new goosebit.software;
 BEGIN
     PERFORM goosebit.store_lock();
 
     new := jsonb_populate_record(NULL::goosebit.software,
                                  image - '{tenant_id,id,created_at}'::text[]);
-    other := goosebit.software_overlap(tid, new.version,
-                                       image -> 'hardware');
-
-    IF other IS NOT NULL THEN
-        SELECT s.sha256 = new.sha256 INTO the_same FROM goosebit.software s
-        WHERE s.tenant_id = tid AND s.id = other;
-
-        PERFORM goosebit.fail('GB002',
-            format('%s: software %s has version %s for the same hardware',
-                   new.filename, other, new.version),
-            CASE WHEN the_same THEN 'it is this very file' END);
-    END IF;
+    PERFORM goosebit_admin.software_check(tenant, image);
 
     INSERT INTO goosebit.software (tenant_id, name, version, version_key,
         format, filename, size, sha256, sha1, md5, uri, min_version, note,
@@ -138,7 +159,7 @@ COMMENT ON FUNCTION goosebit_admin.software_add IS
 
 
 -- Removes what nothing needs, all or none; GB001, GB004, GB005. Its files are
--- then the caller's to remove, each under software_orphan().
+-- then the caller's to remove, each under software_orphans().
 CREATE FUNCTION goosebit_admin.software_delete(tenant text, softwares text[])
 RETURNS TABLE (id int, name text, version text, filename text, sha256 text,
                uri text)
@@ -187,21 +208,58 @@ COMMENT ON FUNCTION goosebit_admin.software_delete IS
     'removes software that no rollout, assignment or open action uses';
 
 
--- Whether no software of any tenant is this stored file any more. Holds the
--- store's lock until the transaction ends, so that the caller may remove it.
-CREATE FUNCTION goosebit_admin.software_orphan(sha256 text, filename text)
-RETURNS boolean
+-- Of stored files, digest and name each, those that no software of any tenant
+-- is. Holds the store's lock until the transaction ends, so that the caller may
+-- remove them.
+CREATE FUNCTION goosebit_admin.software_orphans(sha256s text[],
+                                                filenames text[])
+RETURNS TABLE (sha256 text, filename text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM goosebit.store_lock();
 
-    RETURN NOT EXISTS (SELECT FROM goosebit.software s
-                       WHERE s.sha256 = software_orphan.sha256
-                         AND s.filename = software_orphan.filename
-                         AND s.uri IS NULL);
+    RETURN QUERY
+        SELECT f.sha256, f.filename
+        FROM unnest($1, $2) WITH ORDINALITY AS f (sha256, filename, n)
+        WHERE NOT EXISTS (SELECT FROM goosebit.software s
+                          WHERE s.sha256 = f.sha256
+                            AND s.filename = f.filename
+                            AND s.uri IS NULL)
+        ORDER BY f.n;
 END
 $$;
-COMMENT ON FUNCTION goosebit_admin.software_orphan IS
-    'whether a stored file belongs to no software any more';
+COMMENT ON FUNCTION goosebit_admin.software_orphans IS
+    'which stored files belong to no software';
+
+
+-- Where the bytes of software are and what they must be; softwares NULL is all
+-- of them. GB001, GB005. Passwords in URLs are for operators only.
+CREATE FUNCTION goosebit_admin.software_files(tenant text, softwares text[])
+RETURNS TABLE (id int, name text, version text, filename text, size bigint,
+               sha256 text, uri text, shown text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tid int := goosebit.tenant_id(tenant);
+    ids int[];
+BEGIN
+    SELECT array_agg(goosebit.software_find(tid, u.x)) INTO ids
+    FROM unnest(softwares) AS u (x);
+
+    RETURN QUERY
+        SELECT s.id, s.name, s.version, s.filename, s.size, s.sha256,
+               CASE WHEN pg_has_role(session_user, 'goosebit_operator',
+                                     'MEMBER')
+                    THEN s.uri ELSE goosebit.uri_masked(s.uri) END,
+               goosebit.uri_masked(s.uri)
+        FROM goosebit.software s
+        WHERE s.tenant_id = tid
+          AND (softwares IS NULL OR s.id = ANY (ids))
+        ORDER BY s.id;
+END
+$$;
+COMMENT ON FUNCTION goosebit_admin.software_files IS
+    'where the bytes of software are and what they must be';

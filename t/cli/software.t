@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
+use Cwd ();
 use Digest::SHA;
 use File::Find;
 use JSON::PP;
@@ -205,6 +206,8 @@ is(scalar(grep { /one\.swu$/ } stored()), 1, 'the other still has the file');
 
 # remote: the device gets the URL
 
+$s->sql('CREATE ROLE reader LOGIN IN ROLE goosebit_viewer');
+
 make_swu('remote.swu', '-V', '9.0.0');
 my $web = stack(fsync => 'off', server =>
     "location /www/ { alias $dir/; }\n");
@@ -222,9 +225,77 @@ is(scalar(grep { /remote\.swu$/ } stored()), 0,
     'remote: not stored');
 is($s->value("SELECT uri FROM goosebit.software WHERE version = '9.0.0'"),
     $secret, 'remote: the device will get all of it');
+is($s->value("SELECT uri FROM goosebit_admin.software_files('DEFAULT',
+    '{9.0.0}')", user => 'reader'), $masked,
+    'remote: nor is it to who only reads');
 is(gbctl('add', '--url', $web->url . '/www/no.swu')->{exit}, 1,
     'remote: not found is exit 1');
 is(gbctl('add', '--url', $url, '--sha256', '0' x 64)->{exit}, 1,
     'remote: another digest is refused');
+
+
+# verify: what is stored, and what a URL has now
+
+my $all = json('verify', '--all');
+is_deeply([map { $_->{state} } @$all], [('ok') x @{json('list')}],
+    'verify: all is well');
+is($all->[-1]{where}, $masked, 'verify: says where, without the password');
+is(json('verify', '9.0.0', 'b.raucb:1.0.0')->[0]{state}, 'ok',
+    'verify: some');
+
+my ($elsewhere_file) = grep { /elsewhere/ } stored();
+my ($bundle_file) = grep { /b\.raucb/ } stored();
+spew($s->artifacts . "/$elsewhere_file", 'x');
+unlink $s->artifacts . "/$bundle_file";
+mkdir $s->artifacts . '/ab';
+mkdir $s->artifacts . '/ab/' . 'c' x 62;
+spew($s->artifacts . '/ab/' . 'c' x 62 . '/lost.swu', 'lost');
+spew($s->artifacts . '/ab/other', 'not an artifact');
+rename "$dir/remote.swu", "$dir/moved.swu";
+
+$r = gbctl('verify', '--all', '-o', 'json');
+is($r->{exit}, 1, 'verify: exit 1');
+is_deeply([map { [$_->{state}, $_->{where}] } grep { $_->{state} ne 'ok' }
+    @{$r->{json}}], [[damaged => 'elsewhere.swu'], [missing => 'b.raucb'],
+    [missing => $masked], [unknown => 'ab/' . 'c' x 62 . '/lost.swu']],
+    'verify: damaged, missing, and what is nobody\'s');
+like($r->{err}, qr/3 of \d+ are not what they were/, 'verify: counts them');
+is(gbctl('verify', '--all', '1')->{exit}, 2, 'verify: software and --all');
+is(gbctl('verify')->{exit}, 2, 'verify: neither');
+is(gbctl('verify', '99')->{exit}, 1, 'verify: not found');
+
+
+# get
+
+rename "$dir/moved.swu", "$dir/remote.swu";
+is(gbctl('get', '9.0.0', '-O', "$dir/got")->{exit}, 0, 'get: by URL');
+is(slurp("$dir/got"), slurp("$dir/remote.swu"), 'get: the same bytes');
+
+($id) = map { $_->{id} } grep { $_->{hardware}[0]{model} eq 'other' }
+    @{json('list')};
+spew("$dir/got", 'before');
+is(error('get', $id, '-O', "$dir/got")->{code}, 'damaged', 'get: damaged');
+is(slurp("$dir/got"), 'before', 'get: what was there stays');
+is(gbctl('get', $id, '-O', "$dir/no/such")->{exit}, 1,
+    'get: no such directory');
+is_deeply([glob "$dir/.gb-*"], [], 'get: nothing is left over');
+unlink $s->artifacts . "/$elsewhere_file";
+is(error('get', $id, '-O', "$dir/got")->{code}, 'not_found',
+    'get: missing');
+
+my $here = Cwd::getcwd();
+my $bin = Cwd::abs_path($s->env->{GBCTL});
+($id) = map { $_->{id} } grep { $_->{version} eq '9.0.0' } @{json('list')};
+my %sub = (%{$s->env}, GBCTL => $bin);
+my $cwd = tempdir;
+chdir $cwd;
+$r = do { local %ENV = (%ENV, %sub); run([$bin, 'software', 'get', $id]) };
+my $again = do { local %ENV = (%ENV, %sub);
+    run([$bin, 'software', 'get', $id]) };
+chdir $here;
+is($r->{exit}, 0, 'get: under its own name');
+is(slurp("$cwd/remote.swu"), slurp("$dir/remote.swu"), 'get: the same bytes');
+is($again->{exit}, 1, 'get: which is not overwritten unasked');
+like($again->{err}, qr/^hint: -O FILE/m, 'get: with a hint');
 
 done_testing;

@@ -192,6 +192,59 @@ test_put(void **state)
 }
 
 
+static int
+store_seen(void *data, const char *sha256, const char *filename)
+{
+    int  *n = data;
+
+    assert_string_equal(sha256, ABC);
+    assert_true(strcmp(filename, "f.swu") == 0
+                || strcmp(filename, "g h.swu") == 0);
+
+    return ++*n == 100 ? 42 : 0;
+}
+
+
+static void
+test_walk(void **state)
+{
+    int             fd, n;
+    gb_error_t      err;
+    gb_hash_sums_t  sums;
+
+    (void) state;
+
+    n = 0;
+    assert_int_equal(gb_store_walk(store_dir(), store_seen, &n, &err), GB_OK);
+    assert_int_equal(n, 0);
+
+    fd = fixture_memfd("abc", 3);
+    assert_int_equal(gb_store_put(store_dir(), fd, "f.swu", NULL, NULL, &sums,
+                                  NULL, &err), GB_OK);
+    assert_int_equal(gb_store_put(store_dir(), fd, "g h.swu", NULL, NULL,
+                                  &sums, NULL, &err), GB_OK);
+    close(fd);
+
+    /* what lies elsewhere, is a link or a directory is no artifact */
+
+    fixture_run("cd store && touch x ba/x ba/" ABC_REST "0 .gb-1 "
+                "&& mkdir -p 0a/" ABC_REST "/dir 0b/short "
+                "&& touch 0b/short/x && ln -s /etc/passwd 0a/" ABC_REST "/l "
+                "&& ln -s ba 0c && mkdir BA && cp -r ba/* BA");
+
+    assert_int_equal(gb_store_walk(store_dir(), store_seen, &n, &err), GB_OK);
+    assert_int_equal(n, 2);
+
+    n = 98;
+    assert_int_equal(gb_store_walk(store_dir(), store_seen, &n, &err), 42);
+
+    fixture_run("rm -rf store && touch store");
+    assert_int_equal(gb_store_walk(store_dir(), store_seen, &n, &err),
+                     GB_ERROR);
+    assert_non_null(strstr(err.message, "/store: Not a directory"));
+}
+
+
 static void
 test_discard(void **state)
 {
@@ -381,6 +434,7 @@ main(void)
         cmocka_unit_test(test_path),
         cmocka_unit_test(test_filenames),
         cmocka_unit_test_teardown(test_put, store_clean_up),
+        cmocka_unit_test_teardown(test_walk, store_clean_up),
         cmocka_unit_test_teardown(test_discard, store_clean_up),
         cmocka_unit_test_teardown(test_refused, store_clean_up),
         cmocka_unit_test_teardown(test_full_disk, store_clean_up),

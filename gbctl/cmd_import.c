@@ -84,11 +84,6 @@ import_goosebit(cli_t *cli)
          ? cli_config(cli, 0) && db_connect(cli, DB_THIS_SCHEMA)
          : cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
 
-    if (ok && cli->config->storage.backend == GB_CONFIG_S3) {
-        ok = cli_fail(cli, CLI_FAILED, "not_supported", NULL,
-                      "storage.backend s3: not yet supported");
-    }
-
     if (ok) {
         im.source = import_source_open(cli, uri);
         ok = im.source != NULL && import_read(&im);

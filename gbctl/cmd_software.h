@@ -19,6 +19,7 @@
 /* an image on its way into store and database; zeroed before use */
 typedef struct {
     const char      *source;        /* path or URL, as given */
+    bool             checked;       /* the caller knows of no conflict */
     char            *filename;      /* as stored and offered; owned */
     json_t          *image;         /* what software_add() in SQL takes */
     store_t         *store;         /* of the stage; cli's */
@@ -39,8 +40,9 @@ store_t *software_store(cli_t *cli) __attribute__((warn_unused_result));
 /*
  * Parses, hashes and stages what the item's source names; nothing is locked
  * meanwhile.  Before an upload the database is asked whether the item would
- * be a conflict.  software_item_read() takes the bytes from FD instead, the
- * file's name is the item's.  False after the error was reported.
+ * be a conflict, unless it is checked.  software_item_read() takes the bytes
+ * from FD instead, the file's name is the item's.  False after the error was
+ * reported.
  */
 bool software_item_prepare(cli_t *cli, software_item_t *item, bool remote)
     __attribute__((warn_unused_result));

@@ -138,7 +138,7 @@ software_item_read(cli_t *cli, software_item_t *item, int fd, bool remote)
     gb_image_free(image);
 
     if (ok && uploads && !cli->dry_run) {
-        ok = software_add_check(cli, item)
+        ok = (item->checked || software_add_check(cli, item))
              && software_add_stage(cli, item, fd);
     }
 

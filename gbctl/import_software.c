@@ -123,6 +123,7 @@ import_software_stage(import_t *im, json_t *row, const char *id,
     }
 
     item->source = path;
+    item->checked = true;               /* what it stands for here is known */
 
     /* a reason to fail, elsewhere, only costs this image */
 

@@ -155,7 +155,7 @@ FROM unnest(ARRAY[
       DELETE FROM goosebit.change;
       UPDATE before b SET p = t.poll(b.id);
       SELECT goosebit_admin.software_delete('acme', '{2.0.0}')$$,
-    $$SELECT goosebit_admin.software_orphan('x', 'y')$$,
+    $$SELECT goosebit_admin.software_orphans('{x}', '{y}')$$,
     $$SELECT goosebit_admin.tenant_add('other')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"poll_time": 5}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"auth": "strict"}')$$,
@@ -250,7 +250,7 @@ $$, $$VALUES
     ('goosebit_admin.device_autoconfirm'),      -- only what is on offer
     ('goosebit_admin.device_choose'),           -- only locks
     ('goosebit_admin.device_confirm'),          -- the same
-    ('goosebit_admin.software_orphan'), ('goosebit_admin.tenant_add'),
+    ('goosebit_admin.software_orphans'), ('goosebit_admin.tenant_add'),
     ('goosebit_admin.user_add'), ('goosebit_admin.user_delete'),
     ('goosebit_admin.user_set'),
     ('goosebit_ddi.auto_confirm'), ('goosebit_ddi.confirmation_feedback'),

@@ -76,7 +76,7 @@ INSERT INTO t.call (f, sql, verb, object) VALUES
 
 -- These lock and change nothing.
 CREATE FUNCTION t.harmless() RETURNS text[] LANGUAGE sql AS $$
-    SELECT '{device_choose,software_orphan}'::text[]
+    SELECT '{device_choose,software_orphans}'::text[]
 $$;
 
 SELECT plan(4 + (SELECT count(*) FROM t.call)::int);

@@ -327,7 +327,10 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
         return ngx_http_goosebit_reply_error(ddi->request, &error);
     }
 
-    if (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL && !ddi->followed) {
+    if (!ddi->followed
+        && (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL
+            || ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_DEPLOYMENT_BASE))
+    {
         rc = ngx_http_goosebit_ask_follow(ddi, result);
 
         if (rc != NGX_DECLINED) {
@@ -353,7 +356,7 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
 }
 
 
-/* a poll that has to write first names the call that does, and answers, too */
+/* one that has to write first names the call that does, and answers, too */
 
 static ngx_int_t
 ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
@@ -373,6 +376,9 @@ ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
 
     } else if (ngx_http_goosebit_ask_said(result, "next", "start")) {
         call = NGX_HTTP_GOOSEBIT_CALL_START;
+
+    } else if (ngx_http_goosebit_ask_said(result, "next", "wait")) {
+        call = NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_WAIT;
 
     } else {
         return NGX_DECLINED;

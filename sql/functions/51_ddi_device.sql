@@ -29,7 +29,8 @@ CREATE TYPE goosebit_ddi.base_row AS (
     sha256             text,
     uri                text,
     action_status      text,
-    history            text[]
+    history            text[],
+    next               text      -- wait: call this, it may take its time
 );
 
 CREATE TYPE goosebit_ddi.cancel_row AS (
@@ -261,10 +262,16 @@ COMMENT ON FUNCTION goosebit.base_answer IS
 
 -- What the device may read of its action while it is to be carried out. The
 -- first read is written down: from then on a cancel has to ask the device.
+--
+-- That goes beside the polls, so it waits neither for the disk (lost in a
+-- crash, it leaves a cancel that does not ask, and a device that installed
+-- all the same is heard) nor for a lock: the row then says that the same has
+-- to be asked once more, with waits.
 CREATE FUNCTION goosebit_ddi.deployment_base(tenant text, device text,
                                              scheme text, credential bytea,
                                              auth text, action_id int,
-                                             history int)
+                                             history int,
+                                             waits boolean DEFAULT false)
 RETURNS goosebit_ddi.base_row
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -286,13 +293,25 @@ BEGIN
       AND x.id = deployment_base.action_id;
 
     IF a.state IN ('open', 'running') AND a.fetched_at IS NULL THEN
-        PERFORM FROM goosebit.device x
-        WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
-        FOR NO KEY UPDATE;
+        IF waits THEN
+            PERFORM FROM goosebit.device x
+            WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
+            FOR NO KEY UPDATE;
+        ELSE
+            PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
+            PERFORM FROM goosebit.action x
+            WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
+              AND x.id = a.id
+            FOR NO KEY UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                b.next := 'wait';
+                RETURN b;
+            END IF;
+        END IF;
+
         UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
-        WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
-          AND x.id = deployment_base.action_id
-          AND x.state IN ('open', 'running')
+        WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
+          AND x.id = a.id AND x.state IN ('open', 'running')
         RETURNING x.* INTO a;
     END IF;
 

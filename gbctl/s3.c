@@ -18,7 +18,6 @@
 #define S3_TRIES    5
 #define S3_PAUSE    200                 /* ms, twice as much each time */
 #define S3_ANSWER   (16 * 1024 * 1024)  /* bytes; a page of keys is 1 MiB */
-#define S3_HEADERS  6
 
 
 struct s3_s {
@@ -67,11 +66,7 @@ s3_open(const gb_config_t *config, gb_error_t *err)
         return NULL;
     }
 
-    place.endpoint_url = config->storage.s3.endpoint_url;
-    place.bucket = config->storage.s3.bucket;
-    place.region = config->storage.s3.region;
-    place.access_key_id = config->storage.s3.access_key_id;
-    place.secret_access_key = config->storage.s3.secret_access_key;
+    gb_config_s3(config, &place);
 
     if (gb_s3_init(&s3->place, &place, err) != GB_OK) {
         free(s3);

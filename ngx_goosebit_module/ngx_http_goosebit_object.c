@@ -290,11 +290,7 @@ ngx_http_goosebit_object_place(ngx_conf_t *cf,
     const char     *origin;
     gb_s3_place_t   place;
 
-    place.endpoint_url = config->storage.s3.endpoint_url;
-    place.bucket = config->storage.s3.bucket;
-    place.region = config->storage.s3.region;
-    place.access_key_id = config->storage.s3.access_key_id;
-    place.secret_access_key = config->storage.s3.secret_access_key;
+    gb_config_s3(config, &place);
 
     if (gb_s3_init(&omcf->s3, &place, &error) == GB_OK) {
         return NGX_OK;

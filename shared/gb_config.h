@@ -18,6 +18,7 @@
 #include <stddef.h>
 
 #include "gb_error.h"
+#include "gb_s3.h"
 
 
 #define GB_CONFIG_CWD    0x01   /* look for ./goosebit.yaml, too (gbctl) */
@@ -183,6 +184,9 @@ int gb_config_each(const gb_config_t *cf, bool secrets, gb_config_each_pt cb,
 
 /* device_auth for the SQL calls: "off", "strict", "lax", "setup", "external" */
 const char *gb_config_auth(const gb_config_t *cf);
+
+/* storage.s3 for gb_s3_init(); the strings stay the configuration's */
+void gb_config_s3(const gb_config_t *cf, gb_s3_place_t *place);
 
 /*
  * "HH:MM:SS", 00:00:01 to 23:59:59, to seconds; GB_ERROR for anything else.

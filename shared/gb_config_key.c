@@ -308,9 +308,13 @@ gb_config_group(const char *pattern, const char *name)
 void
 gb_config_check(gb_config_load_t *l)
 {
-    gb_config_t  *cf;
+    gb_s3_t         s3;
+    gb_error_t      err;
+    gb_config_t    *cf;
+    gb_s3_place_t   place;
 
     cf = l->cf;
+    gb_config_s3(cf, &place);
 
     if (cf->device_auth.mode == GB_CONFIG_AUTH_EXTERNAL) {
         gb_config_at(l, "device_auth.mode");
@@ -334,15 +338,27 @@ gb_config_check(gb_config_load_t *l)
         gb_config_at(l, "storage.backend");
         gb_config_note(l, GB_CONFIG_NOTE_ERROR,
                        "storage.backend s3 needs storage.s3.bucket");
-    }
 
-    if (cf->storage.s3.access_key_id != NULL
-        && cf->storage.s3.secret_access_key == NULL)
+    } else if (cf->storage.backend == GB_CONFIG_S3
+               && gb_s3_init(&s3, &place, &err) != GB_OK)
     {
-        gb_config_at(l, "storage.s3.access_key_id");
-        gb_config_note(l, GB_CONFIG_NOTE_WARNING, "storage.s3.access_key_id "
-                       "without storage.s3.secret_access_key");
+        /* what else gbctl does, it can do without */
+
+        gb_config_at(l, "storage.backend");
+        gb_config_note(l, GB_CONFIG_NOTE_WARNING, "storage.backend s3 cannot "
+                       "be used: %s", err.message);
     }
+}
+
+
+void
+gb_config_s3(const gb_config_t *cf, gb_s3_place_t *place)
+{
+    place->endpoint_url = cf->storage.s3.endpoint_url;
+    place->bucket = cf->storage.s3.bucket;
+    place->region = cf->storage.s3.region;
+    place->access_key_id = cf->storage.s3.access_key_id;
+    place->secret_access_key = cf->storage.s3.secret_access_key;
 }
 
 

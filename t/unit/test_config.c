@@ -320,6 +320,34 @@ test_keep(void **state)
 }
 
 
+/* an operator without the store's key may still look at devices */
+
+static void
+test_store_without_key(void **state)
+{
+    gb_error_t    err;
+    gb_config_t  *cf;
+
+    static const char  text[] = "storage:\n  backend: s3\n"
+                                "  s3: {bucket: b}\n";
+
+    (void) state;
+
+    config_file_write(text, sizeof(text) - 1);
+
+    cf = gb_config_load_env(conf_path, 0, conf_env, &err);
+    assert_non_null(cf);
+
+    assert_int_equal(cf->nnotes, 1);
+    assert_int_equal(cf->notes[0].kind, GB_CONFIG_NOTE_WARNING);
+    assert_non_null(strstr(cf->notes[0].text, "t.yaml:2: storage.backend s3 "
+                           "cannot be used: storage.s3.access_key_id is not "
+                           "set"));
+
+    gb_config_free(cf);
+}
+
+
 static void
 test_too_many_errors(void **state)
 {
@@ -358,6 +386,7 @@ main(void)
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_store_without_key),
         cmocka_unit_test(test_too_many_errors),
     };
 

@@ -15,6 +15,7 @@ extern const cli_noun_t  cmd_db;
 extern const cli_noun_t  cmd_device;
 extern const cli_noun_t  cmd_import;
 extern const cli_noun_t  cmd_rollout;
+extern const cli_noun_t  cmd_sample;
 extern const cli_noun_t  cmd_simulate;
 extern const cli_noun_t  cmd_software;
 extern const cli_noun_t  cmd_status;

@@ -13,6 +13,7 @@ static const cli_noun_t *const nouns[] = {
     &cmd_device,
     &cmd_import,
     &cmd_rollout,
+    &cmd_sample,
     &cmd_simulate,
     &cmd_software,
     &cmd_status,

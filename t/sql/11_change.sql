@@ -202,6 +202,10 @@ SELECT is(t.uncovered(format($$SELECT goosebit_admin.import_rollouts('acme',
 FROM unnest('{default,none,shut}'::text[]) AS feed,
      unnest('{true,false}'::text[]) AS paused;
 
+SELECT is(t.uncovered(format($$SELECT goosebit_admin.sample_load('acme',
+    '{"gateway": [%1$s, %2$s, %2$s], "camera": [%1$s, %2$s],
+      "sensor-hub": [%1$s, %2$s]}')$$, :s1, :s2)), NULL, 'the sample');
+
 -- Devices' calls.
 SELECT is(t.uncovered(format(what, d.controller_id, (t.act(d.controller_id)).id)),
           NULL, format(what, d.controller_id, 0))
@@ -250,6 +254,7 @@ $$, $$VALUES
     ('goosebit_admin.device_autoconfirm'),      -- only what is on offer
     ('goosebit_admin.device_choose'),           -- only locks
     ('goosebit_admin.device_confirm'),          -- the same
+    ('goosebit_admin.sample_load'),             -- feeds of its own
     ('goosebit_admin.software_orphans'), ('goosebit_admin.tenant_add'),
     ('goosebit_admin.user_add'), ('goosebit_admin.user_delete'),
     ('goosebit_admin.user_set'),

@@ -72,7 +72,20 @@ INSERT INTO t.call (f, sql, verb, object) VALUES
     ('rollout_delete', $$rollout_delete('Acme', '@rollout')$$,
      'rollout.delete', '@rollout'),
     ('software_delete', $$software_delete('Acme', '{9}')$$,
-     'software.delete', '@software');
+     'software.delete', '@software'),
+    ('import_rollouts', $$import_rollouts('Acme', jsonb_build_array(
+        jsonb_build_object('source', '1', 'created', now(), 'feed', 'f',
+            'software', t.sw('7'), 'paused', false)))$$,
+     'rollout.import', '@rollout'),
+    ('import_devices', $$import_devices('Acme', '[{"id": "old",
+        "hw_model": "m", "hw_revision": "r", "mode": 3, "state": 2,
+        "feed": "f", "force": false, "tags": []}]')$$,
+     'device.import', 'old'),
+    ('sample_load', $$sample_load('Acme', (SELECT jsonb_build_object(
+        'gateway', a, 'camera', a, 'sensor-hub', a)
+        FROM (SELECT jsonb_build_array(max(id), max(id), max(id)) AS a
+              FROM goosebit.software) s))$$,
+     'sample.load', 'Acme');
 
 -- These lock and change nothing.
 CREATE FUNCTION t.harmless() RETURNS text[] LANGUAGE sql AS $$

@@ -45,7 +45,8 @@ COMMON    := -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE -Ishared \
              -DGB_VERSION='"$(VERSION)"' $(WARN) $(WERROR)
 
 ALL       := $(if $(wildcard $(MODULE)/config),$(B)/$(SO)) \
-             $(if $(GBCTL),$(B)/gbctl) $(TOOLS:t/tools/%.c=$(B)/tools/%)
+             $(if $(GBCTL),$(B)/gbctl $(B)/man/gbctl.1) \
+             $(TOOLS:t/tools/%.c=$(B)/tools/%)
 ALL_ASAN  := $(if $(wildcard $(MODULE)/config),$(A)/$(SO)) \
              $(if $(GBCTL),$(A)/gbctl) $(UNIT:t/unit/%.c=$(A)/unit/%)
 
@@ -231,9 +232,20 @@ clean:                         ## remove build/
 	rm -rf $(B)
 
 
+# Three pages in one go, from --help, the sample and the module's README.
+$(B)/man/gbctl.1: ci/man $(B)/gbctl conf/goosebit.yaml $(MODULE)/README.md
+	@mkdir -p $(@D)
+	$(call say,MAN,$(@D))
+	$(Q)ci/man $(B)/gbctl $(@D)
+
+
 install: all                   ## DESTDIR= PREFIX=/usr
 	install -D -m 755 $(B)/gbctl $(DESTDIR)$(PREFIX)/bin/gbctl
 	install -D -m 644 $(B)/$(SO) $(DESTDIR)$(MODDIR)/$(SO)
+	for s in 1 5 8; do \
+	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
+	    install -m 644 $(B)/man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/; \
+	done
 	install -d $(DESTDIR)$(PREFIX)/share/goosebit
 	cp -R sql $(DESTDIR)$(PREFIX)/share/goosebit/
 	install -d $(DESTDIR)$(PREFIX)/share/doc/goosebit

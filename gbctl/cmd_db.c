@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "cmd_db.h"
 #include "db.h"
 #include "embed.h"
 #include "out.h"
@@ -23,6 +24,7 @@ typedef struct {
 } schema_t;
 
 
+static bool cmd_db_check(cli_t *cli);
 static bool cmd_db_init(cli_t *cli);
 static bool cmd_db_migrate(cli_t *cli);
 static bool cmd_db_status(cli_t *cli);
@@ -39,7 +41,15 @@ static PGresult *schema_roles(cli_t *cli);
 static bool schema_tenants(cli_t *cli, PGresult *made);
 
 
+static const cli_option_t  db_check_options[] = {
+    { "no-files", 0, NULL, "look at the database only", 0 },
+    { NULL, 0, NULL, NULL, 0 }
+};
+
 static const cli_verb_t  cmd_db_verbs[] = {
+
+    { "check", "", "look for damage in database and store",
+      db_check_options, cmd_db_check, 0, 0, 0 },
 
     { "init", "", "create schema and roles in an empty database", NULL,
       cmd_db_init, 0, 0, 0 },
@@ -223,6 +233,55 @@ cmd_db_status(cli_t *cli)
 
     PQclear(res);
     schema_free(&state);
+
+    return ok;
+}
+
+
+static bool
+cmd_db_check(cli_t *cli)
+{
+    int          n;
+    bool         ok;
+    schema_t     state;
+    PGresult    *found;
+
+    static const out_list_t  spec = { "no damage", "object", NULL };
+
+    if (!cli_config(cli, 0) || !db_connect(cli, DB_ANY_SCHEMA)
+        || !schema_read(cli, &state))
+    {
+        return false;
+    }
+
+    found = out_make("kind tenant object damage");
+
+    if (found == NULL) {
+        ok = cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
+
+    } else if (state.damaged != NULL) {
+
+        /* then nobody knows what else to expect */
+
+        ok = out_make_row(found, "migration", NULL, state.damaged,
+                          "is not the one that this gbctl has");
+
+    } else {
+        ok = db_connect(cli, DB_THIS_SCHEMA) && db_check_rows(cli, found)
+             && (cli_has(cli, "no-files") || db_check_files(cli, found));
+    }
+
+    ok = ok && out_list(cli, &spec, found);
+    n = ok ? PQntuples(found) : 0;
+
+    PQclear(found);
+    schema_free(&state);
+
+    if (n > 0) {
+        return cli_fail(cli, CLI_FAILED, "damaged", NULL,
+                        n == 1 ? "%d thing is damaged"
+                               : "%d things are damaged", n);
+    }
 
     return ok;
 }

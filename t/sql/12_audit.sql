@@ -53,6 +53,12 @@ INSERT INTO t.call (f, sql, verb, object) VALUES
      'device.autoconfirm', 'new'),
     ('device_delete', $$device_delete('Acme', '{new}')$$, 'device.delete',
      'new'),
+    ('import_devices', $$import_devices('Acme', '[{"id": "old"}]')$$,
+     'device.import', 'old'),
+    ('import_rollouts', format($$import_rollouts('Acme',
+        jsonb_build_array(jsonb_build_object('source', 'x', 'created', now(),
+        'feed', 'other', 'software', %s, 'paused', true)))$$, '@software'),
+     'rollout.import', '@rollout'),
     ('rollout_create', $$rollout_create('Acme', '9', '{"confirm": true}')$$,
      'rollout.create', '@rollout'),
     ('device_confirm', $$device_confirm('Acme', '{yes}', true)$$,
@@ -118,7 +124,8 @@ BEGIN
     rid := (SELECT max(id) FROM goosebit.rollout WHERE tenant_id = t.tid());
 
     EXECUTE 'SELECT count(*) FROM goosebit_admin.'
-            || replace(c.sql, '@rollout', COALESCE(rid, ''));
+            || replace(replace(c.sql, '@rollout', COALESCE(rid, '')),
+                       '@software', COALESCE(sid, ''));
 
     IF c.f = 'rollout_create' THEN
         PERFORM t.link(x) FROM unnest('{yes,no}'::text[]) x;

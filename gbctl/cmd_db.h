@@ -1,0 +1,25 @@
+/*
+ * What the files of gbctl db share.
+ */
+
+#ifndef GBCTL_CMD_DB_H
+#define GBCTL_CMD_DB_H
+
+
+#include <libpq-fe.h>
+
+#include "cli.h"
+
+
+/*
+ * Adds a row (kind, tenant, object, damage) to FOUND for each thing in the
+ * database, or in the store beside it, that is not as it must be.  False
+ * after an error was reported.
+ */
+bool db_check_rows(cli_t *cli, PGresult *found)
+    __attribute__((warn_unused_result));
+bool db_check_files(cli_t *cli, PGresult *found)
+    __attribute__((warn_unused_result));
+
+
+#endif /* GBCTL_CMD_DB_H */

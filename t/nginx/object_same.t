@@ -42,10 +42,7 @@ my $etag = '"' . sha1_hex(slurp($file)) . '"';
 # Registers the image, and a device that is to have it; where it gets it.
 sub url {
     my ($s) = @_;
-    my ($image) = @{$s->gbctl({ env => { GOOSEBIT_STORAGE__BACKEND =>
-        'filesystem' } }, 'software', 'add', $file, '-o', 'json')->{json}};
-    $s3->request('PUT', '/artifacts/' . ($image->{sha256} =~ s{^..}{$&/}r)
-        . '/image.swu', body => slurp($file));
+    my ($image) = @{$s->gbctl('software', 'add', $file, '-o', 'json')->{json}};
     $s->value("update goosebit.software set created_at = '2024-01-01 0:00 UTC'
         returning 1");
     Goosebit::Device::rollout($s, $image->{id});

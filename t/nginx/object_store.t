@@ -7,7 +7,6 @@ use Goosebit::Test;
 use Goosebit::Device;
 use Goosebit::S3;
 
-use Digest::MD5 qw(md5_hex);
 use Digest::SHA qw(sha1_hex);
 
 my $s3 = Goosebit::S3->new;
@@ -102,15 +101,11 @@ location = /page.html { return 200 "<html>"; }
 CONF
 
 my @ways = ('', qw(/sliced /plain /whole));
-my $image = do {
-    local $s->{env}{GOOSEBIT_STORAGE__BACKEND} = 'filesystem';
-    Goosebit::Device::image($s, '2.0.0', size => 300_000,
-        filename => 'sam"p le%ü#.swu');
-};
+my $image = Goosebit::Device::image($s, '2.0.0', size => 300_000,
+    filename => 'sam"p le%ü#.swu');
 my $bytes = $image->{bytes};
 my $object = '/artifacts/' . ($image->{sha256} =~ s{^..}{$&/}r)
     . '/sam%22p%20le%25%C3%BC%23.swu';
-$s3->request('PUT', $object, body => $bytes)->{status} == 200 or die;
 my $size = length $bytes;
 my $last = $size - 1;
 my $etag = '"' . sha1_hex($bytes) . '"';

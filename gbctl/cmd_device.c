@@ -13,7 +13,6 @@
 #include "out.h"
 
 
-static bool cmd_device_later(cli_t *cli);
 static bool cmd_device_list(cli_t *cli);
 static bool cmd_device_show(cli_t *cli);
 static const char *device_sort(cli_t *cli, bool *down);
@@ -118,8 +117,8 @@ static const cli_verb_t  cmd_device_verbs[] = {
     { "explain", "ID", "why it is, or is not, being updated", NULL,
       cmd_device_explain, 1, 1, 0 },
 
-    { "export", "", "not yet supported", device_ids_options,
-      cmd_device_later, 0, CLI_ANY, 0 },
+    { "export", "", "devices as CSV, as import takes them; no tokens",
+      device_ids_options, cmd_device_export, 0, 0, 0 },
 
     { "force", "IDS", "install the target, whatever is there or was held",
       device_ids_options, cmd_device_force, 1, CLI_ANY, CLI_DRY | CLI_IDS },
@@ -127,8 +126,8 @@ static const cli_verb_t  cmd_device_verbs[] = {
     { "history", "ID", "its actions, newest first", device_history_options,
       cmd_device_history, 1, 1, 0 },
 
-    { "import", "FILE", "not yet supported", NULL, cmd_device_later, 0,
-      CLI_ANY, CLI_DRY },
+    { "import", "FILE", "add and update devices from CSV; - is stdin",
+      NULL, cmd_device_import, 1, 1, CLI_DRY },
 
     { "list", "", "the devices of a tenant", device_list_options,
       cmd_device_list, 0, 0, 0 },
@@ -183,14 +182,6 @@ static const out_column_t  device_columns[] = {
 
 static const out_list_t  device_spec = { "no devices", "id",
                                          device_columns };
-
-
-static bool
-cmd_device_later(cli_t *cli)
-{
-    return cli_fail(cli, CLI_USAGE, "not_supported", NULL,
-                    "\"device %s\" is not yet supported", cli->verb->name);
-}
 
 
 static bool

@@ -1,7 +1,8 @@
 /*
- * gbctl device in five rooms: cmd_device.c has the verbs' table and what
+ * gbctl device in rooms: cmd_device.c has the verbs' table and what
  * reads one device or all, cmd_device_choose.c which are meant,
- * cmd_device_change.c what changes many, cmd_device_token.c what makes one
+ * cmd_device_change.c what changes many, cmd_device_import.c and
+ * cmd_device_export.c a fleet as a table, cmd_device_token.c what makes one
  * and its token, cmd_device_log.c what was.
  */
 
@@ -37,8 +38,10 @@ bool cmd_device_confirm(cli_t *cli);
 bool cmd_device_delete(cli_t *cli);
 bool cmd_device_deny(cli_t *cli);
 bool cmd_device_explain(cli_t *cli);
+bool cmd_device_export(cli_t *cli);
 bool cmd_device_force(cli_t *cli);
 bool cmd_device_history(cli_t *cli);
+bool cmd_device_import(cli_t *cli);
 bool cmd_device_log(cli_t *cli);
 bool cmd_device_pin(cli_t *cli);
 bool cmd_device_set(cli_t *cli);
@@ -48,8 +51,8 @@ bool cmd_device_unforce(cli_t *cli);
 bool cmd_device_unpin(cli_t *cli);
 
 /*
- * The devices of the first END arguments, or of --filter.  Free with
- * device_chosen_free(), also after false.
+ * The devices of the first END arguments, or of --filter; all, with neither.
+ * Free with device_chosen_free(), also after false.
  */
 bool device_choose(cli_t *cli, int end, device_chosen_t *chosen)
     __attribute__((warn_unused_result));

@@ -21,7 +21,7 @@ device_choose(cli_t *cli, int end, device_chosen_t *chosen)
     snprintf(chosen->poll_time, sizeof(chosen->poll_time), "%d",
              cli->config->poll_time);
 
-    if (cli_has(cli, "filter")) {
+    if (end == 0 || cli_has(cli, "filter")) {
         return filter_option(cli, GB_FILTER_ANY, &chosen->filter);
     }
 

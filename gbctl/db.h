@@ -86,6 +86,15 @@ bool db_fetch(cli_t *cli, db_row_pt row, void *data)
     __attribute__((warn_unused_result));
 
 /*
+ * COPY ... FROM STDIN: begins, takes more, ends.  With OK false the end makes
+ * the statement fail, for a reason that was reported already.
+ */
+bool db_copy(cli_t *cli, const char *sql) __attribute__((warn_unused_result));
+bool db_copy_put(cli_t *cli, const char *data, size_t len)
+    __attribute__((warn_unused_result));
+bool db_copy_end(cli_t *cli, bool ok) __attribute__((warn_unused_result));
+
+/*
  * A transaction around several calls.  With --dry-run it is already open,
  * and db_commit() leaves it to be rolled back.
  */

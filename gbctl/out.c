@@ -23,7 +23,6 @@ typedef struct {
 
 static bool out_row(PGresult *res, void *data);
 static bool out_csv_row(const PGresult *res, int row);
-static void out_csv_field(const char *value, const char *end);
 static bool out_json_list(cli_t *cli, const PGresult *res);
 static const out_column_t *out_column(const out_list_t *spec,
     const char *name);
@@ -192,7 +191,7 @@ out_csv_row(const PGresult *res, int row)
 }
 
 
-static void
+void
 out_csv_field(const char *value, const char *end)
 {
     if (strpbrk(value, ",\"\r\n") == NULL) {

@@ -42,6 +42,9 @@ char *out_plain(const PGresult *res, int row, int column);
 /* out_list() for -o table and -o wide */
 bool out_table(cli_t *cli, const out_list_t *spec, const PGresult *res);
 
+/* a field of CSV on stdout, in quotes where it needs them, and END */
+void out_csv_field(const char *value, const char *end);
+
 /* reports that memory ran out; false */
 bool out_nomem(cli_t *cli);
 

@@ -133,21 +133,30 @@ COMMENT ON FUNCTION goosebit.device_write IS
     'stores what a verb wants of locked devices, audited; supersedes';
 
 
--- Text that operators type and others see: no control characters, no empty
--- or endless ones. NULL passes.
+-- What is wrong with text that operators type and others see: no control
+-- characters, no empty or endless ones. NULL passes.
+CREATE FUNCTION goosebit.text_broken(value text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE
+        WHEN value = '' OR pg_catalog.octet_length(value) > 255
+        THEN 'must have 1 to 255 bytes'
+        WHEN value ~ '[\u0001-\u001f\u007f-\u009f]'
+        THEN 'must not have control characters' END
+$$;
+COMMENT ON FUNCTION goosebit.text_broken IS
+    'why a text can''t be a name, feed, tag or controller id, or NULL';
+
+
 CREATE FUNCTION goosebit.text_check(what text, value text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    IF value = '' OR pg_catalog.octet_length(value) > 255 THEN
-        PERFORM goosebit.fail('GB003',
-            pg_catalog.format('%s: must have 1 to 255 bytes', what));
-    END IF;
-
-    IF value ~ '[\u0001-\u001f\u007f-\u009f]' THEN
-        PERFORM goosebit.fail('GB003',
-            pg_catalog.format('%s: must not have control characters', what));
+    IF goosebit.text_broken(value) IS NOT NULL THEN
+        PERFORM goosebit.fail('GB003', pg_catalog.format('%s: %s', what,
+                                           goosebit.text_broken(value)));
     END IF;
 END
 $$;

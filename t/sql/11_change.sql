@@ -146,6 +146,11 @@ FROM unnest(ARRAY[
     $$SELECT goosebit_admin.device_assign('acme', '{same,held,shut,none,pinned,given,begun}', '1.0.0', NULL, NULL)$$,
     $$SELECT goosebit_admin.device_token('acme', 'token', sha256('x'))$$,
     $$SELECT goosebit_admin.device_choose('acme', 60, NULL)$$,
+    $$SELECT goosebit_admin.device_import_begin();
+      INSERT INTO pg_temp.goosebit_import (line, id, mode)
+      SELECT 1, controller_id, 'latest' FROM goosebit.device
+      WHERE controller_id = 'same';
+      SELECT goosebit_admin.device_import('acme', 'f', '{id,mode}')$$,
     $$SELECT goosebit_admin.device_add('acme', 'new', NULL, NULL, NULL, NULL, '{}')$$,
     $$SELECT goosebit_admin.software_add('acme', '{"name": "os", "version": "3.0.0", "format": "swu", "filename": "a.swu", "size": 1, "sha256": "$$ || repeat('d', 64) || $$", "sha1": "$$ || repeat('d', 40) || $$", "md5": "$$ || repeat('d', 32) || $$", "hardware": [{"model": "default", "revision": "default"}]}')$$,
     $$UPDATE goosebit.rollout SET software_id = (SELECT min(id) FROM goosebit.software WHERE tenant_id = t.tid());

@@ -51,6 +51,8 @@ INSERT INTO t.call (f, sql, verb, object) VALUES
      'device.token', 'new'),
     ('device_autoconfirm', $$device_autoconfirm('Acme', '{new}', true)$$,
      'device.autoconfirm', 'new'),
+    ('device_import', $$device_import('Acme', 'f', '{id,feed}')$$,
+     'device.set', 'new'),
     ('device_delete', $$device_delete('Acme', '{new}')$$, 'device.delete',
      'new'),
     ('import_devices', $$import_devices('Acme', '[{"id": "old"}]')$$,
@@ -95,7 +97,7 @@ INSERT INTO t.call (f, sql, verb, object) VALUES
 
 -- These lock and change nothing.
 CREATE FUNCTION t.harmless() RETURNS text[] LANGUAGE sql AS $$
-    SELECT '{device_choose,software_orphans}'::text[]
+    SELECT '{device_choose,device_import_begin,software_orphans}'::text[]
 $$;
 
 SELECT plan(4 + (SELECT count(*) FROM t.call)::int);
@@ -108,6 +110,8 @@ SELECT is_empty($$
 $$, 'every function that changes something is called here');
 
 SELECT t.dev(x) FROM unnest('{yes,no}'::text[]) x;
+SELECT goosebit_admin.device_import_begin();
+INSERT INTO pg_temp.goosebit_import (line, id, feed) VALUES (2, 'new', 'csv');
 
 
 -- Does call N; what it left on record, in words, once for each object.

@@ -5,6 +5,7 @@
 CREATE TYPE goosebit.decision AS (
     software_id         int,      -- the target; NULL: there is none
     version             text,
+    version_key         text,     -- of version
     cause               text,     -- rollout, latest, assigned
     cause_id            int,      -- rollout's id, assignment number, 0
     generation          int,      -- of the rollout; older holds are released
@@ -229,7 +230,8 @@ BEGIN
         RETURN d;
     END IF;
 
-    SELECT s.version, s.min_version INTO d.version, d.min_version
+    SELECT s.version, s.version_key, s.min_version
+    INTO d.version, d.version_key, d.min_version
     FROM goosebit.software s
     WHERE s.tenant_id = dev.tenant_id AND s.id = d.software_id;
 
@@ -285,14 +287,14 @@ COMMENT ON FUNCTION goosebit.no_rollout IS
 -- Whether going back to an older version is refused: unless the rollout
 -- allows it, and always where a newer rollout of the feed was aborted or
 -- deleted, since an abort never makes an older one downgrade anyone.
+-- runs is the key of the version that the device runs.
 CREATE FUNCTION goosebit.downgrade_refused(dev goosebit.device,
-                                           d goosebit.decision)
+                                           d goosebit.decision, runs text)
 RETURNS boolean
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    IF goosebit.version_compare(d.version, COALESCE(dev.sw_version, '')) >= 0
-    THEN
+    IF d.version_key COLLATE "C" >= runs COLLATE "C" THEN
         RETURN false;
     END IF;
 
@@ -382,18 +384,20 @@ DECLARE
     bound int;
     taken int;
 BEGIN
-    SELECT COALESCE(t.max_updates, slots_taken.max_updates) INTO bound
-    FROM goosebit.tenant t WHERE t.id = dev.tenant_id;
+    SELECT t.bound,
+           CASE WHEN t.bound IS NOT NULL THEN (
+               SELECT pg_catalog.count(*)
+               FROM (SELECT FROM goosebit.action a
+                     WHERE a.tenant_id = t.id AND a.ended_at IS NULL
+                     LIMIT t.bound) x) END
+    INTO bound, taken
+    FROM (SELECT x.id, COALESCE(x.max_updates, slots_taken.max_updates)
+                       AS bound
+          FROM goosebit.tenant x WHERE x.id = dev.tenant_id) t;
 
-    IF bound IS NOT NULL THEN
-        SELECT pg_catalog.count(*) INTO taken
-        FROM (SELECT FROM goosebit.action a
-              WHERE a.tenant_id = dev.tenant_id AND a.ended_at IS NULL
-              LIMIT bound) x;
-        IF taken >= bound THEN
-            RETURN pg_catalog.format('%s of %s updates of the tenant are open',
-                                     taken, bound);
-        END IF;
+    IF taken >= bound THEN
+        RETURN pg_catalog.format('%s of %s updates of the tenant are open',
+                                 taken, bound);
     END IF;
 
     IF d.max_concurrent IS NOT NULL THEN
@@ -424,10 +428,22 @@ RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
+    runs text;
     word text;
 BEGIN
+    -- Equal text needs no parsing: that is nearly every poll. Parsing costs
+    -- as much as a query, so it is done once, and version_same() is asked
+    -- only where it can say yes.
+    IF dev.sw_version = d.version AND NOT dev.force_update THEN
+        RETURN 'up_to_date';
+    END IF;
+
+    runs := goosebit.version_key(COALESCE(dev.sw_version, ''));
+
     IF NOT dev.force_update THEN
-        IF goosebit.version_same(dev.sw_version, d.version) THEN
+        IF runs = d.version_key
+           AND goosebit.version_same(dev.sw_version, d.version)
+        THEN
             RETURN 'up_to_date';
         END IF;
 
@@ -441,15 +457,17 @@ BEGIN
         RETURN 'paused';
     END IF;
 
-    IF goosebit.version_too_old(dev, d) THEN
+    IF d.min_version IS NOT NULL AND goosebit.version_too_old(d, runs) THEN
         RETURN 'version_too_old';
     END IF;
 
-    IF goosebit.downgrade_refused(dev, d) THEN
+    IF goosebit.downgrade_refused(dev, d, runs) THEN
         RETURN 'downgrade_refused';
     END IF;
 
-    IF NOT goosebit.window_open(d.maintenance_window, at) THEN
+    IF d.maintenance_window IS NOT NULL
+       AND NOT goosebit.window_open(d.maintenance_window, at)
+    THEN
         RETURN 'outside_window';
     END IF;
 
@@ -464,15 +482,14 @@ COMMENT ON FUNCTION goosebit.guard IS
     'first guard rail in the way of a target, or due';
 
 
-CREATE FUNCTION goosebit.version_too_old(dev goosebit.device,
-                                         d goosebit.decision)
+-- runs as above.
+CREATE FUNCTION goosebit.version_too_old(d goosebit.decision, runs text)
 RETURNS boolean
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN d.min_version IS NOT NULL
-       AND goosebit.version_compare(COALESCE(dev.sw_version, ''),
-                                    d.min_version) < 0;
+       AND runs COLLATE "C" < goosebit.version_key(d.min_version) COLLATE "C";
 END
 $$;
 COMMENT ON FUNCTION goosebit.version_too_old IS

@@ -13,6 +13,7 @@ DECLARE
     word  text;
     slots text;
     same  boolean;
+    runs  text := goosebit.version_key(COALESCE(dev.sw_version, ''));
 BEGIN
     RETURN QUERY VALUES
         ('target', d.software_id IS NOT NULL,
@@ -57,9 +58,9 @@ BEGIN
         ('not paused', NOT d.paused,
          CASE WHEN d.paused THEN 'rollout ' || d.cause_id || ' is paused'
               ELSE '' END),
-        ('least version', NOT goosebit.version_too_old(dev, d),
+        ('least version', NOT goosebit.version_too_old(d, runs),
          COALESCE('needs at least ' || d.min_version, 'none needed')),
-        ('no downgrade', NOT goosebit.downgrade_refused(dev, d),
+        ('no downgrade', NOT goosebit.downgrade_refused(dev, d, runs),
          CASE WHEN d.allow_downgrade THEN 'downgrade allowed' ELSE '' END),
         ('window', goosebit.window_open(d.maintenance_window, at),
          COALESCE(d.maintenance_window, 'none')),

@@ -51,10 +51,13 @@ COMMENT ON FUNCTION goosebit.device_lock IS
 -- and below 11.
 CREATE FUNCTION goosebit.action_id()
 RETURNS int
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 AS $$
-    SELECT (10 + s.n + (s.n - 1) / 9)::int
-    FROM (SELECT pg_catalog.nextval('goosebit.action_seq') AS n) s
+DECLARE
+    n bigint := pg_catalog.nextval('goosebit.action_seq');
+BEGIN
+    RETURN 10 + n + (n - 1) / 9;
+END
 $$;
 COMMENT ON FUNCTION goosebit.action_id IS 'the next action''s id';
 

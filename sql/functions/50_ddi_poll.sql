@@ -229,6 +229,7 @@ DECLARE
     c   goosebit.caller;
     p   goosebit_ddi.poll_row;
     d   goosebit.decision;
+    one record;
     dev goosebit.device;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
@@ -238,9 +239,10 @@ BEGIN
     END IF;
 
     PERFORM goosebit.slot_lock(c.tenant_id);
-    SELECT x.* INTO dev FROM goosebit.device x
+    SELECT x AS dev INTO one FROM goosebit.device x
     WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
     FOR NO KEY UPDATE;
+    dev := one.dev;
 
     -- Twice: ending a superseded action makes room for the new one.
     FOR i IN 1 .. 2 LOOP

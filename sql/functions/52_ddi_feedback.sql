@@ -157,6 +157,7 @@ AS $$
 DECLARE
     c       goosebit.caller;
     m       goosebit_ddi.message_row;
+    one     record;
     a       goosebit.action;
     outcome text;
     refused boolean := false;
@@ -188,13 +189,14 @@ BEGIN
     PERFORM FROM goosebit.device d
     WHERE d.tenant_id = c.tenant_id AND d.id = (c.dev).id
     FOR NO KEY UPDATE;
-    SELECT x.* INTO a FROM goosebit.action x
+    SELECT x AS action INTO one FROM goosebit.action x
     WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
       AND x.id = feedback.action_id;
+    a := one.action;
 
     -- On cancelAction of an action that nobody asked to cancel there is
     -- nothing to answer.
-    IF NOT FOUND OR (resource = 'cancel' AND a.cancel_cause IS NULL
+    IF a.id IS NULL OR (resource = 'cancel' AND a.cancel_cause IS NULL
                      AND a.ended_at IS NULL)
     THEN
         m.status := 404;

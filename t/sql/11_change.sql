@@ -176,7 +176,7 @@ FROM goosebit.rollout r, unnest(ARRAY[
     $$SELECT goosebit_admin.rollout_pause('acme', '%s', true)$$,
     $$SELECT goosebit_admin.rollout_pause('acme', '%s', false)$$,
     $$SELECT goosebit_admin.rollout_abort('acme', '%s')$$,
-    $$SELECT goosebit_admin.rollout_abort('acme', '%1$s'), goosebit_admin.rollout_delete('acme', '%1$s')$$,
+    $$SELECT goosebit_admin.rollout_delete('acme', '%s')$$,
     $$SELECT goosebit_admin.rollout_retry('acme', '%s')$$]) AS what
 WHERE r.tenant_id = t.tid()
   AND NOT (r.feed IN ('slow', 'begun') AND what LIKE '%delete%');

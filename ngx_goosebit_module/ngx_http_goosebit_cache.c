@@ -56,10 +56,10 @@ ngx_http_goosebit_cache_bump_device(ngx_http_goosebit_cache_t *cache,
 }
 
 
-void
+ngx_int_t
 ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache)
 {
-    gb_cache_publish(cache->table, cache->next);
+    return gb_cache_publish(cache->table, cache->next) ? NGX_OK : NGX_AGAIN;
 }
 
 

@@ -64,9 +64,10 @@ struct ngx_http_goosebit_cache_s {
  *
  *     began = ngx_current_msec;                       before SQL is submitted
  *     ...
- *     ngx_http_goosebit_cache_begin(cache);           with its result
- *     ngx_http_goosebit_cache_bump_...(cache, ...);   all that has changed
- *     ngx_http_goosebit_cache_publish(cache);
+ *     do {
+ *         ngx_http_goosebit_cache_begin(cache);           with its result
+ *         ngx_http_goosebit_cache_bump_...(cache, ...);   all that has changed
+ *     } while (ngx_http_goosebit_cache_publish(cache) == NGX_AGAIN);
  *     ngx_http_goosebit_cache_synced(cache, began);
  */
 
@@ -80,7 +81,7 @@ void ngx_http_goosebit_cache_bump_latest(ngx_http_goosebit_cache_t *cache,
     int32_t tenant_id);
 void ngx_http_goosebit_cache_bump_device(ngx_http_goosebit_cache_t *cache,
     int32_t tenant_id, int64_t device_id);
-void ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache);
+ngx_int_t ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache);
 
 /* the journal was read well, at that ngx_current_msec */
 void ngx_http_goosebit_cache_synced(ngx_http_goosebit_cache_t *cache,

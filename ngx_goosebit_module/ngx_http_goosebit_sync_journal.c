@@ -221,16 +221,16 @@ ngx_http_goosebit_journal_apply(ngx_http_goosebit_cache_t *cache,
     ngx_str_t   snapshot;
     ngx_uint_t  i;
 
-    rc = NGX_OK;
     ngx_str_null(&snapshot);
 
-    ngx_http_goosebit_cache_begin(cache);
+    do {
+        rc = NGX_OK;
+        ngx_http_goosebit_cache_begin(cache);
 
-    for (i = 0; i < result->rows && rc == NGX_OK; i++) {
-        rc = ngx_http_goosebit_journal_row(cache, result, i, &snapshot);
-    }
-
-    ngx_http_goosebit_cache_publish(cache);
+        for (i = 0; i < result->rows && rc == NGX_OK; i++) {
+            rc = ngx_http_goosebit_journal_row(cache, result, i, &snapshot);
+        }
+    } while (ngx_http_goosebit_cache_publish(cache) == NGX_AGAIN);
 
     if (rc != NGX_OK || snapshot.len == 0) {
         return NGX_ERROR;

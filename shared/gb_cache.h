@@ -216,8 +216,9 @@ void gb_cache_stat(gb_cache_t *cache, gb_cache_stat_t *stat);
 uint64_t gb_cache_generation(gb_cache_t *cache);
 
 /*
- * next = gb_cache_next(), any bumps of what has changed, then publish.
- * Several processes may do so at a time.
+ * next = gb_cache_next(), any bumps of what has changed, then publish.  0:
+ * another process has published meanwhile, and somebody may have asked under
+ * that number before this change: all of it again, from gb_cache_next() on.
  */
 uint64_t gb_cache_next(gb_cache_t *cache);
 void gb_cache_bump_all(gb_cache_t *cache, uint64_t next);
@@ -227,7 +228,7 @@ void gb_cache_bump_feed(gb_cache_t *cache, int32_t tenant_id,
 void gb_cache_bump_latest(gb_cache_t *cache, int32_t tenant_id, uint64_t next);
 void gb_cache_bump_device(gb_cache_t *cache, int32_t tenant_id,
     int64_t device_id, uint64_t next);
-void gb_cache_publish(gb_cache_t *cache, uint64_t next);
+int gb_cache_publish(gb_cache_t *cache, uint64_t next);
 
 /* the time (of any clock all processes share) of the last good reading */
 void gb_cache_synced(gb_cache_t *cache, uint64_t time);

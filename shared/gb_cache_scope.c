@@ -88,10 +88,15 @@ gb_cache_bump_device(gb_cache_t *cache, int32_t tenant_id, int64_t device_id,
 }
 
 
-void
+int
 gb_cache_publish(gb_cache_t *cache, uint64_t next)
 {
-    gb_cache_raise(&cache->generation, next);
+    uint64_t  old;
+
+    old = next - 1;
+
+    return __atomic_compare_exchange_n(&cache->generation, &old, next, 0,
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 

@@ -145,7 +145,7 @@ test_generations(void **state)
 
     assert_int_equal(cache_store(cache, 1, gb_cache_generation(cache)), 0);
 
-    gb_cache_publish(cache, next);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
     assert_int_equal(gb_cache_generation(cache), 2);
     assert_int_equal(cache_store(cache, 1, 1), 0);
     assert_int_equal(cache_store(cache, 1, 2), 1);
@@ -154,13 +154,13 @@ test_generations(void **state)
     next = gb_cache_next(cache);
     gb_cache_bump_device(cache, 1, 2, next);
     assert_int_equal(cache_find(cache, 1), 0);
-    gb_cache_publish(cache, next);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
     assert_int_equal(cache_store(cache, 1, next), 1);
 
     next = gb_cache_next(cache);
     gb_cache_bump_tenant(cache, 1, next);
     assert_int_equal(cache_find(cache, 1), 0);
-    gb_cache_publish(cache, next);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
     assert_int_equal(cache_store(cache, 1, next), 1);
 
     /* mode latest */
@@ -177,20 +177,33 @@ test_generations(void **state)
     assert_int_equal(cache_find(cache, 1), 1);
     gb_cache_bump_latest(cache, 1, next);
     assert_int_equal(cache_find(cache, 1), 0);
-    gb_cache_publish(cache, next);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
     assert_int_equal(cache_store(cache, 1, next), 1);
 
     next = gb_cache_next(cache);
     gb_cache_bump_all(cache, next);
     assert_int_equal(cache_find(cache, 1), 0);
-    gb_cache_publish(cache, next);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
 
     /* one that lags behind takes nothing back */
 
-    gb_cache_publish(cache, 2);
+    assert_int_equal(gb_cache_publish(cache, 2), 0);
     assert_int_equal(gb_cache_generation(cache), next);
     gb_cache_bump_all(cache, 2);
     assert_int_equal(cache_store(cache, 1, next - 1), 0);
+
+    /* two at a time: who comes second ends what was asked in between */
+
+    next = gb_cache_next(cache);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
+    assert_int_equal(cache_store(cache, 1, next), 1);
+    gb_cache_bump_device(cache, 1, 2, next);
+    assert_int_equal(gb_cache_publish(cache, next), 0);
+
+    next = gb_cache_next(cache);
+    gb_cache_bump_device(cache, 1, 2, next);
+    assert_int_equal(gb_cache_publish(cache, next), 1);
+    assert_int_equal(cache_find(cache, 1), 0);
 
     cache_drop(cache, CACHE_SIZE);
 }

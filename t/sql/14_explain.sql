@@ -2,7 +2,7 @@
 -- device.
 
 \i t/sql/lib.psql
-SELECT plan(13);
+SELECT plan(15);
 
 -- A fleet that differs in all that decide() reads.
 SELECT t.sw('1.0.0') AS one, t.sw('2.0.0', min_v => '0.9.0') AS two,
@@ -93,7 +93,13 @@ SELECT is((SELECT guard_rail || ', ' || release
            WHERE reason = 'paused'),
           format('not paused, "gbctl rollout resume %s"', :newer),
           'which guard rail, and what releases it');
-UPDATE goosebit.rollout SET state = 'running', type = 'downloadonly'
+UPDATE goosebit.rollout SET state = 'running', filter = 'id~*5',
+    filter_ops = '{~}', filter_fields = '{id}', filter_values = '{^.*5$}'
+WHERE id = :newer;
+SELECT t.same(:newer, 'for some of the devices');
+SELECT t.same(:older, 'and for the others');
+UPDATE goosebit.rollout SET filter = NULL, filter_ops = NULL,
+    filter_fields = NULL, filter_values = NULL, type = 'downloadonly'
 WHERE id = :newer;
 SELECT t.same(:newer, 'of another type');
 UPDATE goosebit.rollout SET state = 'aborted' WHERE id = :newer;

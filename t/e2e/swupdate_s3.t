@@ -21,22 +21,18 @@ YAML
 proxy_cache_path \@DIR\@/tmp/cache keys_zone=objects:1m;
 upstream s3 { server 127.0.0.1:$port; keepalive 4; }
 HTTP
-    server => <<'CONF');
-goosebit_object_store @objects;
-location @objects {
+    server => <<"CONF");
+goosebit_object_store \@objects;
+location \@objects {
     limit_rate 1m;
     slice 256k;
     proxy_cache objects;
-    proxy_cache_key $goosebit_object_uri$slice_range;
+    proxy_cache_key \$goosebit_object_uri\$slice_range;
     proxy_cache_valid 200 206 1h;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
-    proxy_pass http://s3$goosebit_object_uri;
-    proxy_set_header Range $slice_range;
-    proxy_set_header Host $goosebit_object_host;
-    proxy_set_header X-Amz-Date $goosebit_object_date;
-    proxy_set_header X-Amz-Content-Sha256 $goosebit_object_content_sha256;
-    proxy_set_header Authorization $goosebit_object_authorization;
+    proxy_set_header Range \$slice_range;
+    @{[$s3->proxy('s3')]}
 }
 location /direct/ { goosebit; goosebit_artifact_delivery redirect; }
 CONF

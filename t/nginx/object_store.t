@@ -13,13 +13,7 @@ my $s3 = Goosebit::S3->new;
 my $port = $s3->port;
 my $slice = 65_536;
 
-my $proxy = <<'CONF';
-proxy_pass http://s3$goosebit_object_uri;
-proxy_set_header Host $goosebit_object_host;
-proxy_set_header X-Amz-Date $goosebit_object_date;
-proxy_set_header X-Amz-Content-Sha256 $goosebit_object_content_sha256;
-proxy_set_header Authorization $goosebit_object_authorization;
-CONF
+my ($proxy, $via) = map { $s3->proxy($_) } qw(s3 via);
 
 my $s = stack(fsync => 'off', workers => 1,
     yaml => $s3->yaml . "device_auth:\n  enable: true\n  mode: setup\n",
@@ -74,7 +68,7 @@ location \@slow {
     limit_rate 60k;
     slice $slice;
     proxy_set_header Range \$slice_range;
-    @{[$proxy =~ s/s3\$/via\$/r]}
+    $via
 }
 
 location /redirect/ {

@@ -80,6 +80,18 @@ sub yaml {
 }
 
 
+# What the location of goosebit_object_store sends to an upstream of this name.
+sub proxy {
+    my ($self, $upstream) = @_;
+    return "proxy_pass http://$upstream\$goosebit_object_uri;\n" . <<'CONF';
+proxy_set_header Host $goosebit_object_host;
+proxy_set_header X-Amz-Date $goosebit_object_date;
+proxy_set_header X-Amz-Content-Sha256 $goosebit_object_content_sha256;
+proxy_set_header Authorization $goosebit_object_authorization;
+CONF
+}
+
+
 # Starts it at its port, again after stop(); true if it listens.
 sub start {
     my ($self) = @_;

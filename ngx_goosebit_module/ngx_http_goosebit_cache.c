@@ -5,6 +5,7 @@
 #include "ngx_http_goosebit_cache.h"
 
 
+static int64_t ngx_http_goosebit_cache_now(void);
 static void ngx_http_goosebit_cache_visit(ngx_http_goosebit_cache_t *cache,
     ngx_connection_t *c, gb_cache_visit_t *visit);
 
@@ -269,19 +270,29 @@ ngx_http_goosebit_cache_key(ngx_http_goosebit_cache_t *cache,
 }
 
 
+/* Unix, ms */
+
+static int64_t
+ngx_http_goosebit_cache_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (int64_t) tp->sec * 1000 + tp->msec;
+}
+
+
 static void
 ngx_http_goosebit_cache_visit(ngx_http_goosebit_cache_t *cache,
     ngx_connection_t *c, gb_cache_visit_t *visit)
 {
-    ngx_time_t            *tp;
     struct sockaddr_in    *sin;
 #if (NGX_HAVE_INET6)
     struct sockaddr_in6   *sin6;
 #endif
 
-    tp = ngx_timeofday();
-
-    visit->now = (int64_t) tp->sec * 1000 + tp->msec;
+    visit->now = ngx_http_goosebit_cache_now();
     visit->family = GB_CACHE_NOWHERE;
 
     if (!cache->address) {
@@ -374,4 +385,38 @@ ngx_http_goosebit_cache_flights(ngx_http_goosebit_cache_t *cache,
     gb_cache_key_t *key)
 {
     return &cache->flights[key->id[0] & (NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS - 1)];
+}
+
+
+ngx_int_t
+ngx_http_goosebit_cache_grant_find(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key, gb_cache_grant_t *grant)
+{
+    int  found;
+
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    found = gb_cache_grant_find(cache->table, key,
+                                ngx_http_goosebit_cache_now(), grant);
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return found ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_goosebit_cache_grant_store(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key, gb_cache_grant_t *grant, uint64_t generation)
+{
+    int  stored;
+
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    stored = gb_cache_grant_store(cache->table, key, grant, generation,
+                                  ngx_http_goosebit_cache_now());
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return stored ? NGX_OK : NGX_DECLINED;
 }

@@ -166,6 +166,14 @@ ngx_int_t ngx_http_goosebit_cache_store(ngx_http_goosebit_cache_t *cache,
 void ngx_http_goosebit_cache_drop(ngx_http_goosebit_cache_t *cache,
     gb_cache_key_t *key);
 
+/* downloads: gb_cache_grant_find() and _store(), NGX_OK or NGX_DECLINED */
+ngx_int_t ngx_http_goosebit_cache_grant_find(
+    ngx_http_goosebit_cache_t *cache, gb_cache_key_t *key,
+    gb_cache_grant_t *grant);
+ngx_int_t ngx_http_goosebit_cache_grant_store(
+    ngx_http_goosebit_cache_t *cache, gb_cache_key_t *key,
+    gb_cache_grant_t *grant, uint64_t generation);
+
 /* to be read before SQL is submitted */
 uint64_t ngx_http_goosebit_cache_generation(ngx_http_goosebit_cache_t *cache);
 

@@ -21,6 +21,8 @@ typedef struct {
     ngx_http_goosebit_call_e       call;
     ngx_http_goosebit_ddi_row_pt   row;
     ngx_http_goosebit_ddi_param_pt param;       /* NULL: no body */
+    ngx_int_t                    (*quiet)(ngx_http_goosebit_ddi_t *ddi);
+                                                /* NULL: always SQL */
     unsigned                       id:1;
     unsigned                       any_type:1;  /* Accept says nothing here */
 } ngx_http_goosebit_ddi_endpoint_t;
@@ -41,7 +43,8 @@ static ngx_http_goosebit_ddi_endpoint_t
 {
     [NGX_HTTP_GOOSEBIT_POLL] = {
         .call = NGX_HTTP_GOOSEBIT_CALL_POLL,
-        .row = ngx_http_goosebit_ddi_row_poll
+        .row = ngx_http_goosebit_ddi_row_poll,
+        .quiet = ngx_http_goosebit_quiet
     },
 
     [NGX_HTTP_GOOSEBIT_CONFIG_DATA] = {
@@ -126,6 +129,7 @@ static ngx_http_goosebit_ddi_endpoint_t
     [NGX_HTTP_GOOSEBIT_ARTIFACT] = {
         .call = NGX_HTTP_GOOSEBIT_CALL_ARTIFACT,
         .row = ngx_http_goosebit_ddi_row_artifact,
+        .quiet = ngx_http_goosebit_quiet_download,
         .id = 1,
         .any_type = 1
     },
@@ -192,9 +196,8 @@ ngx_http_goosebit_ddi_handler(ngx_http_request_t *r)
 
     ngx_http_goosebit_ddi_discard(r, status);
 
-    if (status == NGX_HTTP_OK && ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL)
-    {
-        rc = ngx_http_goosebit_quiet(ddi);
+    if (status == NGX_HTTP_OK && endpoint->quiet) {
+        rc = endpoint->quiet(ddi);
 
         if (rc != NGX_DECLINED) {
             return rc;

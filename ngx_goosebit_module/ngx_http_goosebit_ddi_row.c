@@ -4,6 +4,7 @@
 
 #include "ngx_http_goosebit_ddi_row.h"
 #include "ngx_http_goosebit_artifact.h"
+#include "ngx_http_goosebit_quiet.h"
 
 
 /* a text column that has to be there, and where it goes */
@@ -369,6 +370,8 @@ ngx_http_goosebit_ddi_row_artifact(ngx_http_goosebit_ddi_t *ddi,
     if (rc != NGX_OK) {
         return rc;
     }
+
+    ngx_http_goosebit_quiet_allow(ddi, result, &artifact);
 
     return ngx_http_goosebit_artifact_deliver(ddi->request, &artifact);
 }

@@ -45,8 +45,9 @@ struct ngx_http_goosebit_ddi_s {
                                                    what comes before */
 
     ngx_http_goosebit_pg_query_t    *query;     /* the last one */
-    ngx_http_goosebit_quiet_t       *quiet;     /* NULL: the zone has no part
-                                                   in it */
+    ngx_http_goosebit_quiet_t       *quiet;     /* NULL: no poll, or the zone
+                                                   has no part in it */
+    ngx_http_goosebit_quiet_t       *grant;     /* the same of downloads */
 
     unsigned                         followed:1;    /* what poll named next */
     unsigned                         external:1;    /* was asked outside */

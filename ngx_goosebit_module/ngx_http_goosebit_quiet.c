@@ -32,29 +32,16 @@ ngx_int_t
 ngx_http_goosebit_quiet(ngx_http_goosebit_ddi_t *ddi)
 {
     ngx_int_t                   rc;
-    ngx_uint_t                  kind;
     ngx_msec_t                  lag;
     gb_cache_key_t              key;
-    ngx_http_goosebit_ctx_t    *ctx;
     ngx_http_goosebit_cache_t  *cache;
     ngx_http_goosebit_cache_e   status;
-    ngx_http_goosebit_quiet_t  *quiet;
 
-    ctx = ddi->ctx;
     cache = ddi->mcf->cache;
 
-    if (cache == NULL || ddi->auth.scheme == NGX_HTTP_GOOSEBIT_AUTH_REFUSED) {
+    if (ngx_http_goosebit_quiet_key(ddi, &key) != NGX_OK) {
         return NGX_DECLINED;
     }
-
-    kind = 2 * ddi->auth.scheme;
-
-    if (ngx_http_goosebit_access_mode(ddi->request) != &ddi->mcf->auth) {
-        kind++;
-    }
-
-    ngx_http_goosebit_cache_key(cache, &ctx->tenant, &ctx->device, kind,
-                                &ddi->auth.secret, &key);
 
     lag = ngx_http_goosebit_cache_lag(cache);
     status = NGX_HTTP_GOOSEBIT_CACHE_MISS;
@@ -77,21 +64,57 @@ ngx_http_goosebit_quiet(ngx_http_goosebit_ddi_t *ddi)
         }
     }
 
+    ddi->quiet = ngx_http_goosebit_quiet_create(ddi, &key);
+
+    return ddi->quiet ? NGX_DECLINED : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_goosebit_quiet_key(ngx_http_goosebit_ddi_t *ddi, gb_cache_key_t *key)
+{
+    ngx_uint_t                  kind;
+    ngx_http_goosebit_cache_t  *cache;
+
+    cache = ddi->mcf->cache;
+
+    if (cache == NULL || ddi->auth.scheme == NGX_HTTP_GOOSEBIT_AUTH_REFUSED) {
+        return NGX_DECLINED;
+    }
+
+    kind = 2 * ddi->auth.scheme;
+
+    if (ngx_http_goosebit_access_mode(ddi->request) != &ddi->mcf->auth) {
+        kind++;
+    }
+
+    ngx_http_goosebit_cache_key(cache, &ddi->ctx->tenant, &ddi->ctx->device,
+                                kind, &ddi->auth.secret, key);
+
+    return NGX_OK;
+}
+
+
+ngx_http_goosebit_quiet_t *
+ngx_http_goosebit_quiet_create(ngx_http_goosebit_ddi_t *ddi,
+    gb_cache_key_t *key)
+{
+    ngx_http_goosebit_quiet_t  *quiet;
+
     quiet = ngx_pcalloc(ddi->request->pool,
                         sizeof(ngx_http_goosebit_quiet_t));
     if (quiet == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    quiet->key = key;
-    quiet->tenant = ctx->tenant;
-    quiet->generation = ngx_http_goosebit_cache_generation(cache);
+    quiet->key = *key;
+    quiet->tenant = ddi->ctx->tenant;
+    quiet->generation = ngx_http_goosebit_cache_generation(ddi->mcf->cache);
     quiet->ddi = ddi;
 
-    ddi->quiet = quiet;
-    ctx->cache_status = NGX_HTTP_GOOSEBIT_CACHE_MISS;
+    ddi->ctx->cache_status = NGX_HTTP_GOOSEBIT_CACHE_MISS;
 
-    return NGX_DECLINED;
+    return quiet;
 }
 
 

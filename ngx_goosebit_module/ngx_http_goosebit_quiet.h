@@ -1,17 +1,18 @@
 /*
- * quiet: polls that are answered from the zone; what of SQL's answers goes
- * there; and one SQL call for all who ask the same at a time.
+ * quiet: polls and downloads that are answered from the zone; what of SQL's
+ * answers goes there; and one SQL call for all who ask the same at a time.
  */
 
 #ifndef NGX_HTTP_GOOSEBIT_QUIET_H
 #define NGX_HTTP_GOOSEBIT_QUIET_H
 
 
+#include "ngx_http_goosebit_artifact.h"
 #include "ngx_http_goosebit_cache.h"
 #include "ngx_http_goosebit_ddi_row.h"
 
 
-/* what a poll that goes to SQL has to remember; in r->pool */
+/* what one that goes to SQL has to remember; in r->pool */
 struct ngx_http_goosebit_quiet_s {
     gb_cache_key_t                  key;
     uint64_t                        generation;     /* 0: asked by another */
@@ -55,6 +56,27 @@ ngx_int_t ngx_http_goosebit_quiet_stale(ngx_http_goosebit_ddi_t *ddi);
 void ngx_http_goosebit_quiet_land(ngx_http_goosebit_ddi_t *ddi,
     ngx_queue_t *followers);
 ngx_http_goosebit_ddi_t *ngx_http_goosebit_quiet_next(ngx_queue_t *followers);
+
+/*
+ * A download that SQL has allowed before: answered, as above, with a
+ * reference of r's that is given back.  NGX_DECLINED: SQL is to be asked.
+ */
+ngx_int_t ngx_http_goosebit_quiet_download(ngx_http_goosebit_ddi_t *ddi);
+
+/* what SQL allowed */
+void ngx_http_goosebit_quiet_allow(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result, ngx_http_goosebit_artifact_t *a);
+
+
+/* ---- between the files of this room */
+
+/* NGX_DECLINED: the zone has no part in what this one asks */
+ngx_int_t ngx_http_goosebit_quiet_key(ngx_http_goosebit_ddi_t *ddi,
+    gb_cache_key_t *key);
+
+/* what is needed once SQL has answered; NULL: out of memory */
+ngx_http_goosebit_quiet_t *ngx_http_goosebit_quiet_create(
+    ngx_http_goosebit_ddi_t *ddi, gb_cache_key_t *key);
 
 
 #endif /* NGX_HTTP_GOOSEBIT_QUIET_H */

@@ -41,13 +41,15 @@ gb_cache_format(void *block, size_t size, const unsigned char *secret)
 
     cache = block;
 
-    /* a two-hundredth each: 2 MB of 128, half a megabyte, a quarter */
+    /* of 128 MB: 2 for devices, 2 for downloads, 1 for all the others */
 
     for (share = 512; share * 512 <= size / 2; share *= 2) { /* void */ }
 
     cache->ndevices = (uint32_t) share;
     cache->nfeeds = (uint32_t) (share / 4 > 65536 ? 65536 : share / 4);
     cache->nscopes = cache->nfeeds / 64 < 16 ? 16 : cache->nfeeds / 64;
+    cache->nleaves = (uint32_t) (share / 8);
+    cache->nfiles = cache->nscopes / 4 < 16 ? 16 : cache->nscopes / 4;
 
     at = (sizeof(gb_cache_t) + 63) & ~(size_t) 63;
 
@@ -59,6 +61,14 @@ gb_cache_format(void *block, size_t size, const unsigned char *secret)
 
     cache->scopes = at;
     at += cache->nscopes * sizeof(gb_cache_scope_t);
+
+    at = (at + 63) & ~(size_t) 63;
+
+    cache->leaves = at;
+    at += cache->nleaves * sizeof(gb_cache_leave_t);
+
+    cache->files = at;
+    at += cache->nfiles * sizeof(gb_cache_file_t);
 
     at = (at + 63) & ~(size_t) 63;
 

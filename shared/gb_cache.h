@@ -25,7 +25,7 @@
 #include "gb_siphash.h"
 
 
-#define GB_CACHE_LAYOUT   1             /* of the block */
+#define GB_CACHE_LAYOUT   2             /* of the block */
 #define GB_CACHE_MIN      (256 * 1024)  /* bytes */
 #define GB_CACHE_NAME     255           /* bytes of a feed's name */
 #define GB_CACHE_REASON   31            /* bytes */
@@ -85,6 +85,20 @@ typedef struct {
     const char      *reason;            /* in the block; zero-terminated */
     size_t           reason_len;
 } gb_cache_answer_t;
+
+
+/* a file that a device may have; text is in hexadecimal */
+typedef struct {
+    int64_t          device_id;
+    int64_t          size;              /* bytes */
+    int64_t          created;           /* Unix, s */
+    int32_t          tenant_id;
+    int32_t          software_id;
+    char             sha256[64];
+    char             sha1[40];
+    unsigned char    filename_len;
+    char             filename[255];
+} gb_cache_grant_t;
 
 
 /* a device seen and not yet written down elsewhere */
@@ -169,6 +183,17 @@ int gb_cache_store(gb_cache_t *cache, const gb_cache_key_t *key,
 
 /* key's answer, if any, holds no more */
 void gb_cache_drop(gb_cache_t *cache, const gb_cache_key_t *key);
+
+/*
+ * The same for downloads: what key's device may have of grant's tenant,
+ * software and file name.  They hold while neither tenant, device nor any
+ * software of the tenant changes; the last used stay.  find: 1, and all of
+ * grant is filled in, or 0.  store: 1, or 0 where that holds no more.
+ */
+int gb_cache_grant_find(gb_cache_t *cache, const gb_cache_key_t *key,
+    int64_t now, gb_cache_grant_t *grant);
+int gb_cache_grant_store(gb_cache_t *cache, const gb_cache_key_t *key,
+    const gb_cache_grant_t *grant, uint64_t generation, int64_t now);
 
 /*
  * The next of what is dirty, at most max rows (16 or more), and not too many

@@ -64,6 +64,27 @@ typedef struct {
 } gb_cache_scope_t;
 
 
+/* who may have a file; 64 bytes.  generation 0: holds nothing */
+typedef struct {
+    uint64_t         id[2];
+    uint64_t         credential;
+    uint64_t         generation;
+    int64_t          device_id;
+    int64_t          used;              /* Unix, ms */
+    int32_t          tenant_id;
+    int32_t          software_id;
+    uint32_t         file;              /* place */
+    uint32_t         unused;
+} gb_cache_leave_t;
+
+
+/* a file; software_id 0: none.  Software never changes, it only goes */
+typedef struct {
+    int64_t          used;
+    gb_cache_grant_t what;              /* but for device_id */
+} gb_cache_file_t;
+
+
 struct gb_cache_s {
     uint32_t         layout;
     uint32_t         record;            /* size of one */
@@ -84,9 +105,13 @@ struct gb_cache_s {
     uint32_t         nfeeds;            /* powers of two, both */
     uint32_t         ndevices;
     uint32_t         nscopes;
+    uint32_t         nleaves;
+    uint32_t         nfiles;
     uint64_t         feeds;             /* offsets */
     uint64_t         devices;
     uint64_t         scopes;
+    uint64_t         leaves;
+    uint64_t         files;
     uint64_t         buckets;
 
     char             reasons[GB_CACHE_REASONS][GB_CACHE_REASON + 1];
@@ -99,6 +124,9 @@ struct gb_cache_s {
 #define gb_cache_devices(c)  ((uint64_t *) ((char *) (c) + (c)->devices))
 #define gb_cache_scopes(c)   ((gb_cache_scope_t *) ((char *) (c)              \
                                                     + (c)->scopes))
+#define gb_cache_leaves(c)   ((gb_cache_leave_t *) ((char *) (c)              \
+                                                    + (c)->leaves))
+#define gb_cache_files(c)    ((gb_cache_file_t *) ((char *) (c) + (c)->files))
 #define gb_cache_buckets(c)  ((gb_cache_bucket_t *) ((char *) (c)             \
                                                      + (c)->buckets))
 

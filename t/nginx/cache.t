@@ -2,7 +2,8 @@
 # Quiet polls from the zone: the same bytes as from SQL, whatever is asked for,
 # and for nobody who would not have them from SQL.
 use FindBin;
-use lib "$FindBin::Bin/../lib";
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
+use Goosebit::Conf;
 use Goosebit::Fleet;
 use Goosebit::Test;
 
@@ -242,7 +243,7 @@ for (['another token', 401, token('t-b')],
         my ($text, $error) = @$_;
         my $file = "$dir/nginx.conf";
         spew($file, $conf =~ s/goosebit_cache [^;]*;/goosebit_cache $text;/r);
-        my $r = run(['nginx', '-t', '-q', '-c', $file]);
+        my $r = Goosebit::Conf::check($s, $file);
         isnt($r->{exit}, 0, "goosebit_cache $text; is refused");
         my @lines = grep { /\[emerg\]/ } split /\n/, $r->{err};
         is(@lines, 1, 'in one line');

@@ -5,6 +5,9 @@ VERSION   := 0.1.0
 PREFIX    ?= /usr
 DESTDIR   ?=
 MODDIR    ?= $(PREFIX)/lib/nginx/modules
+COMPBASH  := $(PREFIX)/share/bash-completion/completions
+COMPFISH  := $(PREFIX)/share/fish/vendor_completions.d
+COMPZSH   := $(PREFIX)/share/zsh/vendor-completions
 NGINX_SRC ?= /usr/share/nginx/src
 JOBS      ?= 2
 FUZZ_SECONDS ?= 20
@@ -246,6 +249,10 @@ install: all                   ## DESTDIR= PREFIX=/usr
 	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 	    install -m 644 $(B)/man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/; \
 	done
+	install -d $(DESTDIR)$(COMPBASH) $(DESTDIR)$(COMPFISH) $(DESTDIR)$(COMPZSH)
+	$(B)/gbctl completion bash > $(DESTDIR)$(COMPBASH)/gbctl
+	$(B)/gbctl completion fish > $(DESTDIR)$(COMPFISH)/gbctl.fish
+	$(B)/gbctl completion zsh > $(DESTDIR)$(COMPZSH)/_gbctl
 	install -d $(DESTDIR)$(PREFIX)/share/goosebit
 	cp -R sql $(DESTDIR)$(PREFIX)/share/goosebit/
 	install -d $(DESTDIR)$(PREFIX)/share/doc/goosebit

@@ -77,6 +77,7 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
     setlocale(LC_NUMERIC, "C");
 
     memset(&cli, 0, sizeof(cli_t));
+    cli.nouns = nouns;
     cli.tenant = "DEFAULT";
     cli.color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
 

@@ -96,6 +96,7 @@ struct cli_s {
     bool                dry_run;
     bool                color;          /* stdout is a terminal that may */
 
+    const cli_noun_t *const  *nouns;    /* all of them */
     const cli_noun_t   *noun;
     const cli_verb_t   *verb;
     int                 argc;           /* positional arguments after it */
@@ -123,7 +124,8 @@ extern volatile sig_atomic_t  cli_interrupted;
 
 /*
  * Runs the command line: parses, answers --help and --version, calls the
- * handler.  NOUNS is alphabetical and ends with NULL.
+ * handler.  NOUNS is alphabetical and ends with NULL; one whose name begins
+ * with "_" is not shown.
  */
 cli_exit_e cli_main(int argc, char **argv, const cli_noun_t *const *nouns);
 

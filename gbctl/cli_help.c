@@ -52,7 +52,9 @@ cli_help(FILE *fp, const cli_noun_t *const *nouns, const cli_noun_t *noun,
           "Usage: gbctl [OPTIONS] NOUN VERB [ARGUMENTS]\n\nNouns:\n", fp);
 
     for (i = 0; nouns[i] != NULL; i++) {
-        fprintf(fp, "  %-14s %s\n", nouns[i]->name, nouns[i]->help);
+        if (nouns[i]->name[0] != '_') {
+            fprintf(fp, "  %-14s %s\n", nouns[i]->name, nouns[i]->help);
+        }
     }
 
     cli_help_options(fp, "Global options", cli_globals, true);

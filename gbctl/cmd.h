@@ -10,6 +10,8 @@
 
 
 extern const cli_noun_t  cmd_audit;
+extern const cli_noun_t  cmd___complete;
+extern const cli_noun_t  cmd_completion;
 extern const cli_noun_t  cmd_config;
 extern const cli_noun_t  cmd_db;
 extern const cli_noun_t  cmd_device;

@@ -7,7 +7,9 @@
 
 
 static const cli_noun_t *const nouns[] = {
+    &cmd___complete,
     &cmd_audit,
+    &cmd_completion,
     &cmd_config,
     &cmd_db,
     &cmd_device,

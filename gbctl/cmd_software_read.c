@@ -37,6 +37,7 @@ typedef struct {
 } software_walk_t;
 
 
+static PGresult *software_files(cli_t *cli, bool all);
 static int software_get_open(cli_t *cli, const char *path, char *tmp,
     size_t size);
 static bool software_get_keep(cli_t *cli, int fd, const char *tmp,
@@ -53,21 +54,6 @@ static bool software_verify_batch(software_walk_t *w);
 
 
 static const out_list_t  software_verify_spec = { "no software", "id", NULL };
-
-
-static PGresult *
-software_files(cli_t *cli, bool all)
-{
-    char      *softwares;
-    PGresult  *res;
-
-    softwares = all ? NULL : db_array((size_t) cli->argc, cli->argv);
-    res = db_call(cli, "SELECT * FROM goosebit_admin.software_files($1, $2)",
-                  2, cli->tenant, softwares);
-    free(softwares);
-
-    return res;
-}
 
 
 bool
@@ -118,6 +104,23 @@ software_get(cli_t *cli)
     PQclear(res);
 
     return ok;
+}
+
+
+/* what is to be read: what the arguments name, or all */
+
+static PGresult *
+software_files(cli_t *cli, bool all)
+{
+    char      *softwares;
+    PGresult  *res;
+
+    softwares = all ? NULL : db_array((size_t) cli->argc, cli->argv);
+    res = db_call(cli, "SELECT * FROM goosebit_admin.software_files($1, $2)",
+                  2, cli->tenant, softwares);
+    free(softwares);
+
+    return res;
 }
 
 

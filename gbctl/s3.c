@@ -38,6 +38,12 @@ typedef struct {
     char                 error[CURL_ERROR_SIZE];
 } s3_try_t;
 
+/* what a refusal says */
+typedef struct {
+    s3_answer_t  *a;
+    char          message[256];
+} s3_error_t;
+
 
 static int s3_try(s3_t *s3, s3_try_t *t, gb_error_t *err);
 static bool s3_headers(s3_t *s3, s3_try_t *t);
@@ -50,6 +56,7 @@ static size_t s3_write(char *buf, size_t size, size_t n, void *data);
 static size_t s3_header(char *buf, size_t size, size_t n, void *data);
 static bool s3_status_ok(long status);
 static int s3_judge(s3_t *s3, s3_try_t *t, CURLcode code, gb_error_t *err);
+static bool s3_error_element(void *data, const char *name, const char *text);
 static bool s3_again(const s3_answer_t *a);
 static void s3_pause(int try);
 
@@ -407,28 +414,6 @@ s3_status_ok(long status)
 }
 
 
-typedef struct {
-    s3_answer_t  *a;
-    char          message[256];
-} s3_error_t;
-
-
-static bool
-s3_error_element(void *data, const char *name, const char *text)
-{
-    s3_error_t  *e = data;
-
-    if (text != NULL && strcmp(name, "Code") == 0) {
-        snprintf(e->a->code, sizeof(e->a->code), "%s", text);
-
-    } else if (text != NULL && strcmp(name, "Message") == 0) {
-        snprintf(e->message, sizeof(e->message), "%s", text);
-    }
-
-    return true;
-}
-
-
 static int
 s3_judge(s3_t *s3, s3_try_t *t, CURLcode code, gb_error_t *err)
 {
@@ -472,6 +457,22 @@ s3_judge(s3_t *s3, s3_try_t *t, CURLcode code, gb_error_t *err)
 
     return (strcmp(a->code, "NoSuchKey") == 0
             || strcmp(a->code, "NoSuchUpload") == 0) ? GB_DECLINED : GB_ERROR;
+}
+
+
+static bool
+s3_error_element(void *data, const char *name, const char *text)
+{
+    s3_error_t  *e = data;
+
+    if (text != NULL && strcmp(name, "Code") == 0) {
+        snprintf(e->a->code, sizeof(e->a->code), "%s", text);
+
+    } else if (text != NULL && strcmp(name, "Message") == 0) {
+        snprintf(e->message, sizeof(e->message), "%s", text);
+    }
+
+    return true;
 }
 
 

@@ -12,6 +12,9 @@
 #include "change.h"
 
 
+#define CHANGE_DIGEST  64       /* digits, of which few are enough */
+
+
 static bool change_shown(const json_t *from, const json_t *to,
     const char *key);
 static void change_value(FILE *fp, const json_t *value);
@@ -101,6 +104,9 @@ change_value(FILE *fp, const json_t *value)
         || (json_is_array(value) && json_array_size(value) == 0))
     {
         putc('-', fp);
+
+    } else if (json_string_length(value) == CHANGE_DIGEST) {
+        fprintf(fp, "%.12s...", json_string_value(value));
 
     } else if (json_is_string(value)) {
         fputs(json_string_value(value), fp);

@@ -47,11 +47,11 @@ static const out_column_t  status_rollouts[] = {
     { "name", NULL, OUT_AUTO, false },
     { "feed", NULL, OUT_AUTO, false },
     { "version", NULL, OUT_AUTO, false },
-    { "targeted", NULL, OUT_AUTO, false },
-    { "waiting", NULL, OUT_AUTO, false },
-    { "running", NULL, OUT_AUTO, false },
-    { "success", NULL, OUT_AUTO, false },
-    { "failure", NULL, OUT_AUTO, false },
+    { "targeted", "DEVICES", OUT_AUTO, false },
+    { "waiting", "WAIT", OUT_AUTO, false },
+    { "running", "RUN", OUT_AUTO, false },
+    { "success", "OK", OUT_AUTO, false },
+    { "failure", "FAILED", OUT_AUTO, false },
     { NULL, NULL, OUT_AUTO, false }
 };
 

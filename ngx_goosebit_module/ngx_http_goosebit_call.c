@@ -39,6 +39,10 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
     { call("start", "$1, $2, $3, $4, $5, $6, $7"),
       NGX_HTTP_GOOSEBIT_CLASS_START, 7, { device, i, i } },
 
+    { "goosebit_start_held",
+      "SELECT * FROM goosebit_ddi.start($1, $2, $3, $4, $5, $6, $7, true)",
+      NGX_HTTP_GOOSEBIT_CLASS_START, 7, { device, i, i } },
+
     { call("config_data", "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
       NGX_HTTP_GOOSEBIT_CLASS_WRITE, 9, { device, t, T, T, i } },
 
@@ -89,7 +93,10 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
       NGX_HTTP_GOOSEBIT_CLASS_READ, 0, { 0 } },
 
     { call("changes", "$1, $2, $3, $4"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 4, { t, I, T, i } }
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 4, { t, I, T, i } },
+
+    { call("flush", ""),
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, { 0 } }
 };
 
 

@@ -31,6 +31,7 @@ typedef enum {
     NGX_HTTP_GOOSEBIT_CALL_POLL = 0,
     NGX_HTTP_GOOSEBIT_CALL_REGISTER,
     NGX_HTTP_GOOSEBIT_CALL_START,
+    NGX_HTTP_GOOSEBIT_CALL_START_HELD,
     NGX_HTTP_GOOSEBIT_CALL_CONFIG_DATA,
     NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_BASE,
     NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_WAIT,
@@ -47,6 +48,7 @@ typedef enum {
     NGX_HTTP_GOOSEBIT_CALL_TICK,
     NGX_HTTP_GOOSEBIT_CALL_STATUS,
     NGX_HTTP_GOOSEBIT_CALL_CHANGES,
+    NGX_HTTP_GOOSEBIT_CALL_FLUSH,
     NGX_HTTP_GOOSEBIT_CALLS
 } ngx_http_goosebit_call_e;
 
@@ -54,7 +56,8 @@ typedef enum {
 /*
  * How a call travels.  read: at once, one sync a turn, retried once on
  * another connection.  write and start: gated batches of their own class, in
- * the order of (tenant, device).  solo: alone in its transaction.
+ * the order of (tenant, device); starts may share the wait for the disk with
+ * writes.  solo: alone in its transaction.
  */
 typedef enum {
     NGX_HTTP_GOOSEBIT_CLASS_READ = 0,

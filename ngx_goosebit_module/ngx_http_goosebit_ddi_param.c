@@ -48,6 +48,7 @@ ngx_http_goosebit_ddi_param(ngx_http_goosebit_ddi_t *ddi,
     case NGX_HTTP_GOOSEBIT_CALL_POLL:
     case NGX_HTTP_GOOSEBIT_CALL_REGISTER:
     case NGX_HTTP_GOOSEBIT_CALL_START:
+    case NGX_HTTP_GOOSEBIT_CALL_START_HELD:
         ngx_http_goosebit_pg_add_int(q, config->poll_time);
         ngx_http_goosebit_pg_add_int(q, config->max_concurrent_updates);
         break;
@@ -90,6 +91,7 @@ ngx_http_goosebit_ddi_param(ngx_http_goosebit_ddi_t *ddi,
     case NGX_HTTP_GOOSEBIT_CALL_TICK:
     case NGX_HTTP_GOOSEBIT_CALL_STATUS:
     case NGX_HTTP_GOOSEBIT_CALL_CHANGES:
+    case NGX_HTTP_GOOSEBIT_CALL_FLUSH:
     case NGX_HTTP_GOOSEBIT_CALLS:
         break;
     }

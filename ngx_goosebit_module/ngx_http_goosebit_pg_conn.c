@@ -44,6 +44,7 @@ ngx_http_goosebit_pg_conn_init(ngx_http_goosebit_pg_t *pg,
 
     ngx_queue_init(&conn->sent);
     ngx_queue_init(&conn->ended);
+    ngx_queue_init(&conn->held);
 
     conn->timer.handler = ngx_http_goosebit_pg_conn_timer_handler;
     conn->timer.data = conn;

@@ -28,6 +28,15 @@ typedef enum {
 } ngx_http_goosebit_pg_entry_e;
 
 
+/* how a transaction travels */
+typedef enum {
+    NGX_HTTP_GOOSEBIT_PG_FREE = 0,
+    NGX_HTTP_GOOSEBIT_PG_GATED,
+    NGX_HTTP_GOOSEBIT_PG_HELD,          /* gated, does not wait for the disk */
+    NGX_HTTP_GOOSEBIT_PG_FLUSH          /* gated, waits for the last one, too */
+} ngx_http_goosebit_pg_how_e;
+
+
 /* one expected result of a connection, in the order sent */
 typedef struct {
     ngx_queue_t                        queue;
@@ -38,6 +47,10 @@ typedef struct {
     PGresult                          *res;         /* until its sync */
     ngx_uint_t                         generation;  /* of the statements */
     unsigned                           gated:1;     /* a sync of the gate's */
+    unsigned                           held:1;      /* a sync after which
+                                                       nothing is safe yet */
+    unsigned                           flush:1;     /* a sync that makes safe
+                                                       what is held */
 } ngx_http_goosebit_pg_entry_t;
 
 
@@ -57,7 +70,9 @@ struct ngx_http_goosebit_pg_conn_s {
 
     ngx_queue_t                        sent;        /* entries */
     ngx_queue_t                        ended;       /* entries, until a sync */
-    ngx_uint_t                         busy;        /* queries in sent, ended */
+    ngx_queue_t                        held;        /* entries, until the disk
+                                                       has what they wrote */
+    ngx_uint_t                         busy;        /* queries in all three */
     ngx_msec_t                         heard;       /* from it, the last time */
 
     ngx_uint_t                         generation;
@@ -90,7 +105,7 @@ struct ngx_http_goosebit_pg_s {
     ngx_event_t                        turn;        /* posted */
     ngx_event_t                        timer;       /* next deadline */
 
-    /* one batch at a time, of one class */
+    /* one batch at a time, of one class; or starts, then writes */
     ngx_http_goosebit_pg_conn_t       *gate;
     ngx_uint_t                         gate_syncs;
     ngx_http_goosebit_class_e          gate_class;
@@ -174,11 +189,15 @@ ngx_int_t ngx_http_goosebit_pg_conn_flush(ngx_http_goosebit_pg_conn_t *conn);
 ngx_int_t ngx_http_goosebit_pg_send_prepare(ngx_http_goosebit_pg_conn_t *conn);
 
 /*
- * Sends n queries in one transaction with one sync, which is the gate's or
- * not.  NGX_ERROR: the connection was lost, and they were seen to.
+ * Sends n queries in one transaction with one sync.  NGX_ERROR: the connection
+ * was lost, and they were seen to.
  */
 ngx_int_t ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated);
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how);
+
+/* has the disk take all that was committed before; the same */
+ngx_int_t ngx_http_goosebit_pg_send_flush(ngx_http_goosebit_pg_conn_t *conn);
 
 /* prepares one; the same */
 ngx_int_t ngx_http_goosebit_pg_send_statement(

@@ -10,6 +10,9 @@ static ngx_int_t ngx_http_goosebit_pg_result(
     ngx_http_goosebit_pg_conn_t *conn, PGresult *res);
 static void ngx_http_goosebit_pg_synced(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_entry_t *sync);
+static void ngx_http_goosebit_pg_answer(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_queue_t *queue, ngx_uint_t told);
+static void ngx_http_goosebit_pg_fail_held(ngx_http_goosebit_pg_conn_t *conn);
 static ngx_uint_t ngx_http_goosebit_pg_count(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_entry_t *sync,
     ngx_uint_t *failed);
@@ -118,16 +121,17 @@ ngx_http_goosebit_pg_result(ngx_http_goosebit_pg_conn_t *conn, PGresult *res)
 }
 
 
-/* the transaction is over: only now is what it wrote safe */
+/*
+ * The transaction is over: only now is what it wrote safe, and not even then
+ * where it did not wait for the disk.
+ */
 
 static void
 ngx_http_goosebit_pg_synced(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_entry_t *sync)
 {
-    ngx_uint_t                     n, failed;
-    ngx_queue_t                   *item;
-    ngx_http_goosebit_pg_t        *pg;
-    ngx_http_goosebit_pg_entry_t  *entry;
+    ngx_uint_t               n, failed;
+    ngx_http_goosebit_pg_t  *pg;
 
     pg = conn->pg;
 
@@ -142,18 +146,74 @@ ngx_http_goosebit_pg_synced(ngx_http_goosebit_pg_conn_t *conn,
 
     n = ngx_http_goosebit_pg_count(conn, sync, &failed);
 
+    if (sync->held && !failed) {
+        ngx_queue_add(&conn->held, &conn->ended);
+        ngx_queue_init(&conn->ended);
+        return;
+    }
+
     if (n > 1 && failed) {
         ngx_http_goosebit_pg_repeat_alone(conn);
     }
 
-    while (!ngx_queue_empty(&conn->ended)) {
-        item = ngx_queue_head(&conn->ended);
+    ngx_http_goosebit_pg_answer(conn, &conn->ended, n == 1 || !failed);
+
+    if (!sync->flush || ngx_queue_empty(&conn->held)) {
+        return;
+    }
+
+    if (!failed) {
+        ngx_http_goosebit_pg_answer(conn, &conn->held, 1);
+
+    } else if (!sync->gated
+               || ngx_http_goosebit_pg_send_flush(conn) != NGX_OK)
+    {
+        ngx_http_goosebit_pg_fail_held(conn);
+    }
+
+    /* else a transaction that failed had nothing for the disk to wait for */
+}
+
+
+static void
+ngx_http_goosebit_pg_answer(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_queue_t *queue, ngx_uint_t told)
+{
+    ngx_queue_t                   *item;
+    ngx_http_goosebit_pg_entry_t  *entry;
+
+    while (!ngx_queue_empty(queue)) {
+        item = ngx_queue_head(queue);
         ngx_queue_remove(item);
 
         entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
 
-        if (n == 1 || !failed) {
+        if (told) {
             ngx_http_goosebit_pg_ended(conn, entry);
+        }
+
+        ngx_http_goosebit_pg_release(entry);
+    }
+}
+
+
+/* they were committed, and may yet be lost: the devices are to ask again */
+
+static void
+ngx_http_goosebit_pg_fail_held(ngx_http_goosebit_pg_conn_t *conn)
+{
+    ngx_queue_t                   *item;
+    ngx_http_goosebit_pg_entry_t  *entry;
+
+    while (!ngx_queue_empty(&conn->held)) {
+        item = ngx_queue_head(&conn->held);
+        ngx_queue_remove(item);
+
+        entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
+
+        if (entry->query) {
+            ngx_http_goosebit_pg_fail(entry->query,
+                                      NGX_HTTP_SERVICE_UNAVAILABLE);
         }
 
         ngx_http_goosebit_pg_release(entry);
@@ -384,6 +444,8 @@ ngx_http_goosebit_pg_forget(ngx_http_goosebit_pg_conn_t *conn)
     ngx_queue_t                   *item, *queue;
     ngx_http_goosebit_pg_entry_t  *entry;
     ngx_http_goosebit_pg_query_t  *q;
+
+    ngx_http_goosebit_pg_fail_held(conn);
 
     for ( ;; ) {
         queue = ngx_queue_empty(&conn->ended) ? &conn->sent : &conn->ended;

@@ -10,9 +10,12 @@ static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_entry(
 static ngx_int_t ngx_http_goosebit_pg_send_again(
     ngx_http_goosebit_pg_conn_t *conn);
 static ngx_int_t ngx_http_goosebit_pg_send_query(
-    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t *q);
-static ngx_int_t ngx_http_goosebit_pg_send_sync(
-    ngx_http_goosebit_pg_conn_t *conn, ngx_uint_t gated);
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t *q,
+    ngx_http_goosebit_pg_how_e how);
+static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_busy(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_call_e index);
+static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_send_sync(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_how_e how);
 
 
 static ngx_http_goosebit_pg_entry_t *
@@ -129,7 +132,8 @@ ngx_http_goosebit_pg_send_statement(ngx_http_goosebit_pg_conn_t *conn,
         return NGX_ERROR;
     }
 
-    return ngx_http_goosebit_pg_send_sync(conn, 0);
+    return ngx_http_goosebit_pg_send_sync(conn, NGX_HTTP_GOOSEBIT_PG_FREE)
+           ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -151,7 +155,9 @@ ngx_http_goosebit_pg_send_again(ngx_http_goosebit_pg_conn_t *conn)
         return NGX_ERROR;
     }
 
-    if (ngx_http_goosebit_pg_send_sync(conn, 0) != NGX_OK) {
+    if (ngx_http_goosebit_pg_send_sync(conn, NGX_HTTP_GOOSEBIT_PG_FREE)
+        == NULL)
+    {
         return NGX_ERROR;
     }
 
@@ -161,7 +167,8 @@ ngx_http_goosebit_pg_send_again(ngx_http_goosebit_pg_conn_t *conn)
 
 ngx_int_t
 ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated)
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how)
 {
     ngx_uint_t                     i;
     ngx_http_goosebit_pg_entry_t  *entry;
@@ -172,12 +179,12 @@ ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_http_goosebit_pg_send_query(conn, list[i]) != NGX_OK) {
+        if (ngx_http_goosebit_pg_send_query(conn, list[i], how) != NGX_OK) {
             goto failed;
         }
     }
 
-    if (ngx_http_goosebit_pg_send_sync(conn, gated) != NGX_OK) {
+    if (ngx_http_goosebit_pg_send_sync(conn, how) == NULL) {
         goto failed;
     }
 
@@ -216,36 +223,60 @@ failed:
 }
 
 
+ngx_int_t
+ngx_http_goosebit_pg_send_flush(ngx_http_goosebit_pg_conn_t *conn)
+{
+    ngx_http_goosebit_pg_entry_t    *sync;
+    const ngx_http_goosebit_call_t  *call;
+
+    call = ngx_http_goosebit_call(NGX_HTTP_GOOSEBIT_CALL_FLUSH);
+
+    if (ngx_http_goosebit_pg_busy(conn, NGX_HTTP_GOOSEBIT_CALL_FLUSH) == NULL
+        || PQsendQueryParams(conn->db, call->sql, 0, NULL, NULL, NULL, NULL, 1)
+           == 0)
+    {
+        return NGX_ERROR;
+    }
+
+    sync = ngx_http_goosebit_pg_send_sync(conn, NGX_HTTP_GOOSEBIT_PG_FREE);
+    if (sync == NULL) {
+        return NGX_ERROR;
+    }
+
+    sync->flush = 1;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_goosebit_pg_send_query(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t *q)
+    ngx_http_goosebit_pg_query_t *q, ngx_http_goosebit_pg_how_e how)
 {
     int                              rc;
     ngx_http_goosebit_pg_entry_t    *entry;
+    ngx_http_goosebit_call_e         index;
     const ngx_http_goosebit_call_t  *call;
 
     static const int  binary[NGX_HTTP_GOOSEBIT_CALL_PARAMS] = {
         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
     };
 
-    call = q->call;
+    index = (how == NGX_HTTP_GOOSEBIT_PG_HELD)
+            ? NGX_HTTP_GOOSEBIT_CALL_START_HELD : q->index;
+    call = ngx_http_goosebit_call(index);
 
-    entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_QUERY);
+    entry = ngx_http_goosebit_pg_busy(conn, index);
     if (entry == NULL) {
         return NGX_ERROR;
     }
 
-    entry->call = q->index;
     entry->query = q;
     q->entry = entry;
 
-    conn->busy++;
-    ngx_http_goosebit_metrics_gauge(conn->pg->mcf->metrics,
-                                    NGX_HTTP_GOOSEBIT_DB_BUSY, 1);
-
     /* one that met a stale statement must not meet another */
 
-    if (conn->prepared[q->index] && !q->prepared) {
+    if (conn->prepared[index] && !q->prepared) {
         rc = PQsendQueryPrepared(conn->db, call->name, call->nparams,
                                  q->values, q->lengths, binary, 1);
 
@@ -258,18 +289,41 @@ ngx_http_goosebit_pg_send_query(ngx_http_goosebit_pg_conn_t *conn,
 }
 
 
-static ngx_int_t
+static ngx_http_goosebit_pg_entry_t *
+ngx_http_goosebit_pg_busy(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_call_e index)
+{
+    ngx_http_goosebit_pg_entry_t  *entry;
+
+    entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_QUERY);
+    if (entry == NULL) {
+        return NULL;
+    }
+
+    entry->call = index;
+
+    conn->busy++;
+    ngx_http_goosebit_metrics_gauge(conn->pg->mcf->metrics,
+                                    NGX_HTTP_GOOSEBIT_DB_BUSY, 1);
+
+    return entry;
+}
+
+
+static ngx_http_goosebit_pg_entry_t *
 ngx_http_goosebit_pg_send_sync(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_uint_t gated)
+    ngx_http_goosebit_pg_how_e how)
 {
     ngx_http_goosebit_pg_entry_t  *entry;
 
     entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_SYNC);
     if (entry == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    entry->gated = gated;
+    entry->gated = (how != NGX_HTTP_GOOSEBIT_PG_FREE);
+    entry->held = (how == NGX_HTTP_GOOSEBIT_PG_HELD);
+    entry->flush = (how == NGX_HTTP_GOOSEBIT_PG_FLUSH);
 
-    return PQpipelineSync(conn->db) ? NGX_OK : NGX_ERROR;
+    return PQpipelineSync(conn->db) ? entry : NULL;
 }

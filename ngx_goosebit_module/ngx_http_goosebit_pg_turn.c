@@ -21,7 +21,11 @@ static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_reader(
 static void ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_list(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated);
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how);
+static ngx_uint_t ngx_http_goosebit_pg_both(ngx_http_goosebit_pg_t *pg,
+    ngx_http_goosebit_class_e class);
+static ngx_uint_t ngx_http_goosebit_pg_may_share(ngx_queue_t *wait);
 static ngx_int_t ngx_http_goosebit_pg_choose(ngx_http_goosebit_pg_t *pg);
 static ngx_uint_t ngx_http_goosebit_pg_take(ngx_http_goosebit_pg_t *pg,
     ngx_http_goosebit_class_e class, ngx_http_goosebit_pg_query_t **list);
@@ -197,7 +201,8 @@ ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
 
         n = ngx_http_goosebit_pg_take(pg, NGX_HTTP_GOOSEBIT_CLASS_READ, list);
 
-        ngx_http_goosebit_pg_send_list(conn, list, n, 0);
+        ngx_http_goosebit_pg_send_list(conn, list, n,
+                                       NGX_HTTP_GOOSEBIT_PG_FREE);
     }
 }
 
@@ -205,13 +210,18 @@ ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
 /*
  * All that came while the last batch was being committed goes as the next one,
  * so that a commit's wait for the disk is shared.
+ *
+ * Starts hold their tenant's slot lock until they are committed.  Where writes
+ * wait as well, the starts' transaction goes first and does not wait for the
+ * disk: the writes' commit, right behind it, does so for both, and only then
+ * are those who started answered.
  */
 
 static void
 ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
 {
     ngx_int_t                      class;
-    ngx_uint_t                     n;
+    ngx_uint_t                     n, both;
     ngx_http_goosebit_pg_conn_t   *conn;
     ngx_http_goosebit_pg_query_t  *list[NGX_HTTP_GOOSEBIT_PG_BATCH];
 
@@ -229,13 +239,65 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
         return;
     }
 
+    both = ngx_http_goosebit_pg_both(pg, class);
+
+    if (both) {
+        pg->gate = conn;
+        pg->gate_syncs = 2;
+
+        n = ngx_http_goosebit_pg_take(pg, NGX_HTTP_GOOSEBIT_CLASS_START, list);
+        ngx_http_goosebit_pg_send_list(conn, list, n,
+                                       NGX_HTTP_GOOSEBIT_PG_HELD);
+
+        if (pg->gate == NULL) {
+            return;
+        }
+
+        class = NGX_HTTP_GOOSEBIT_CLASS_WRITE;
+    }
+
     n = ngx_http_goosebit_pg_take(pg, class, list);
 
-    pg->gate = conn;
     pg->gate_class = class;
-    pg->gate_syncs = list[0]->alone ? n : 1;
 
-    ngx_http_goosebit_pg_send_list(conn, list, n, 1);
+    if (!both) {
+        pg->gate = conn;
+        pg->gate_syncs = list[0]->alone ? n : 1;
+    }
+
+    ngx_http_goosebit_pg_send_list(conn, list, n,
+                                   both ? NGX_HTTP_GOOSEBIT_PG_FLUSH
+                                        : NGX_HTTP_GOOSEBIT_PG_GATED);
+}
+
+
+/* starts and writes wait, and none that has to be repeated alone */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_both(ngx_http_goosebit_pg_t *pg,
+    ngx_http_goosebit_class_e class)
+{
+    return class != NGX_HTTP_GOOSEBIT_CLASS_SOLO
+           && ngx_http_goosebit_pg_may_share(
+                                   &pg->wait[NGX_HTTP_GOOSEBIT_CLASS_START])
+           && ngx_http_goosebit_pg_may_share(
+                                   &pg->wait[NGX_HTTP_GOOSEBIT_CLASS_WRITE]);
+}
+
+
+static ngx_uint_t
+ngx_http_goosebit_pg_may_share(ngx_queue_t *wait)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    if (ngx_queue_empty(wait)) {
+        return 0;
+    }
+
+    q = ngx_queue_data(ngx_queue_head(wait), ngx_http_goosebit_pg_query_t,
+                       queue);
+
+    return !q->alone;
 }
 
 
@@ -243,17 +305,18 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
 
 static void
 ngx_http_goosebit_pg_send_list(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n, ngx_uint_t gated)
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how)
 {
     ngx_uint_t  i;
 
     if (!list[0]->alone) {
-        (void) ngx_http_goosebit_pg_send(conn, list, n, gated);
+        (void) ngx_http_goosebit_pg_send(conn, list, n, how);
         return;
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_http_goosebit_pg_send(conn, &list[i], 1, gated) != NGX_OK) {
+        if (ngx_http_goosebit_pg_send(conn, &list[i], 1, how) != NGX_OK) {
             break;
         }
     }

@@ -217,10 +217,12 @@ COMMENT ON FUNCTION goosebit.poll_started IS
 
 -- Decides again under the slot lock and the device's, and does what is due:
 -- supersedes the open action, creates the new one. Takes the slot lock before
--- the device's row.
+-- the device's row. held: the caller keeps the answer until a later commit
+-- has waited for the disk, so that this one, with the slot lock, need not.
 CREATE FUNCTION goosebit_ddi.start(tenant text, device text, scheme text,
                                    credential bytea, auth text, poll_time int,
-                                   max_updates int)
+                                   max_updates int,
+                                   held boolean DEFAULT false)
 RETURNS goosebit_ddi.poll_row
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -236,6 +238,10 @@ BEGIN
 
     IF c.status <> 200 OR (c.dev).id IS NULL THEN
         RETURN goosebit.poll_stranger(c, poll_time);
+    END IF;
+
+    IF held THEN
+        PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
     END IF;
 
     PERFORM goosebit.slot_lock(c.tenant_id);

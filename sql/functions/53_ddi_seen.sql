@@ -50,3 +50,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION goosebit_ddi.status IS
     'devices by tenant and state, for goosebit_status';
+
+
+-- A commit that has something to write waits until the disk has it, and all
+-- that was committed before, which did not wait.
+CREATE FUNCTION goosebit_ddi.flush()
+RETURNS TABLE (flushed boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_catalog.pg_logical_emit_message(true, 'goosebit', '');
+    flushed := true;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION goosebit_ddi.flush IS
+    'makes what was committed with synchronous_commit off safe';

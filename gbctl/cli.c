@@ -559,6 +559,10 @@ cli_signals(const cli_t *cli)
 
     signal(SIGPIPE, SIG_DFL);
 
+    /* a file that grows past its bound is an error like a full disk */
+
+    signal(SIGXFSZ, SIG_IGN);
+
     cli_stops = (cli->verb->flags & CLI_STOPS) != 0;
 
     memset(&sa, 0, sizeof(sa));

@@ -277,9 +277,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c goosebit.caller;
-    b goosebit_ddi.base_row;
-    a goosebit.action;
+    c   goosebit.caller;
+    b   goosebit_ddi.base_row;
+    one record;
+    a   goosebit.action;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
     b.status := c.status;
@@ -288,9 +289,10 @@ BEGIN
         RETURN b;
     END IF;
 
-    SELECT x.* INTO a FROM goosebit.action x
+    SELECT x AS action INTO one FROM goosebit.action x
     WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
       AND x.id = deployment_base.action_id;
+    a := one.action;
 
     IF a.state IN ('open', 'running') AND a.fetched_at IS NULL THEN
         IF waits THEN
@@ -311,8 +313,10 @@ BEGIN
 
         UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
         WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
-          AND x.id = a.id AND x.state IN ('open', 'running')
-        RETURNING x.* INTO a;
+          AND x.id = a.id AND x.state IN ('open', 'running');
+        IF NOT FOUND THEN
+            a.state := NULL;
+        END IF;
     END IF;
 
     IF a.state IN ('open', 'running') THEN

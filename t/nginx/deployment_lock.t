@@ -24,6 +24,9 @@ sub held {
     $f->register($id, sw_version => '1.0.0');
     my (undef, $action) = $f->poll($id);
     $psql->query('BEGIN');
+    # The device first, as everybody does.
+    $psql->query('SELECT id FROM goosebit.device '
+        . "WHERE controller_id = '$id' FOR UPDATE");
     $psql->query("SELECT id FROM goosebit.action WHERE id = $action "
         . 'FOR UPDATE');
     my $http = $s->http;

@@ -22,7 +22,21 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     missing text;
+    found   bigint;
 BEGIN
+    RETURN QUERY
+    SELECT d.* FROM goosebit.device d
+    WHERE d.tenant_id = device_lock.tenant_id
+      AND d.controller_id = ANY (devices)
+    ORDER BY d.controller_id
+    FOR UPDATE;
+    GET DIAGNOSTICS found = ROW_COUNT;
+
+    -- One may be named twice: only then, or where one is missing, look.
+    IF found = pg_catalog.cardinality(devices) THEN
+        RETURN;
+    END IF;
+
     SELECT u.id INTO missing
     FROM pg_catalog.unnest(devices) AS u (id)
     WHERE NOT EXISTS (SELECT FROM goosebit.device d
@@ -34,13 +48,6 @@ BEGIN
         PERFORM goosebit.fail('GB001',
             pg_catalog.format('device "%s": not found', missing));
     END IF;
-
-    RETURN QUERY
-    SELECT d.* FROM goosebit.device d
-    WHERE d.tenant_id = device_lock.tenant_id
-      AND d.controller_id = ANY (devices)
-    ORDER BY d.controller_id
-    FOR UPDATE;
 END
 $$;
 COMMENT ON FUNCTION goosebit.device_lock IS

@@ -59,7 +59,8 @@ DECLARE
     target goosebit.decision;
     change goosebit_admin.device_change;
 BEGIN
-    PERFORM goosebit.device_check(w) FROM pg_catalog.unnest(wanted) AS w;
+    PERFORM goosebit.device_check(w) FROM pg_catalog.unnest(wanted) AS w
+    WHERE goosebit.device_broken(w) IS NOT NULL;
 
     FOR r IN
         WITH written AS (

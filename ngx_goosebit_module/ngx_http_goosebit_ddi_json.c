@@ -9,7 +9,8 @@
 #include "ngx_http_goosebit_ddi_json.h"
 
 
-#define NGX_HTTP_GOOSEBIT_SLEEP_MIN  1
+#define NGX_HTTP_GOOSEBIT_SLEEP_MIN   1
+#define NGX_HTTP_GOOSEBIT_JSON_SMALL  512
 
 
 #define ngx_http_goosebit_json_text(j, value)                                 \
@@ -19,6 +20,7 @@
     gb_json_string_part(j, (char *) (value)->data, (value)->len)
 
 
+static u_char *ngx_http_goosebit_json_two(u_char *p, ngx_int_t n);
 static void ngx_http_goosebit_json_link(gb_json_t *j, const char *name,
     ngx_http_goosebit_link_t *link, const char *path, ngx_int_t id,
     const char *query);
@@ -41,7 +43,24 @@ ngx_int_t
 ngx_http_goosebit_json(ngx_pool_t *pool, ngx_http_goosebit_json_pt write,
     void *data, ngx_str_t *text)
 {
+    char       small[NGX_HTTP_GOOSEBIT_JSON_SMALL];
     gb_json_t  j;
+
+    /* most fit, and are written once */
+
+    gb_json_init(&j, small, sizeof(small));
+    write(&j, data);
+
+    if (gb_json_done(&j, &text->len) == GB_OK) {
+        text->data = ngx_pnalloc(pool, text->len);
+        if (text->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(text->data, small, text->len);
+
+        return NGX_OK;
+    }
 
     gb_json_init(&j, NULL, 0);
     write(&j, data);
@@ -76,8 +95,11 @@ ngx_http_goosebit_json_poll(gb_json_t *j, void *data)
     seconds = ngx_max(poll->seconds, NGX_HTTP_GOOSEBIT_SLEEP_MIN);
     seconds = ngx_min(seconds, NGX_HTTP_GOOSEBIT_SLEEP_MAX);
 
-    last = ngx_sprintf(sleep, "%02i:%02i:%02i", seconds / 3600,
-                       seconds / 60 % 60, seconds % 60);
+    last = ngx_http_goosebit_json_two(sleep, seconds / 3600);
+    *last++ = ':';
+    last = ngx_http_goosebit_json_two(last, seconds / 60 % 60);
+    *last++ = ':';
+    last = ngx_http_goosebit_json_two(last, seconds % 60);
 
     gb_json_object_start(j);
 
@@ -127,6 +149,16 @@ ngx_http_goosebit_json_poll(gb_json_t *j, void *data)
 
     gb_json_object_end(j);
     gb_json_object_end(j);
+}
+
+
+static u_char *
+ngx_http_goosebit_json_two(u_char *p, ngx_int_t n)
+{
+    *p++ = (u_char) ('0' + n / 10);
+    *p++ = (u_char) ('0' + n % 10);
+
+    return p;
 }
 
 

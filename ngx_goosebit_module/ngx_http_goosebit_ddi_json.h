@@ -81,7 +81,8 @@ typedef void (*ngx_http_goosebit_json_pt)(gb_json_t *j, void *data);
 
 
 /*
- * Runs a writer twice, to measure and to fill; text is in pool.  NGX_ERROR:
+ * Runs a writer once or, for a long text, again to measure and to fill; text
+ * is in pool.  NGX_ERROR:
  * out of memory.
  */
 ngx_int_t ngx_http_goosebit_json(ngx_pool_t *pool,

@@ -106,7 +106,9 @@ ngx_http_goosebit_ddi_link(ngx_http_goosebit_ddi_t *ddi)
         return NGX_ERROR;
     }
 
-    p = ngx_sprintf(base->data, "%s://%V", https ? "https" : "http", &host);
+    p = https ? ngx_cpymem(base->data, "https://", sizeof("https://") - 1)
+              : ngx_cpymem(base->data, "http://", sizeof("http://") - 1);
+    p = ngx_cpymem(p, host.data, host.len);
     base->len = p - base->data;
 
     return NGX_OK;

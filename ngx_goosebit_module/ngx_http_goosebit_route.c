@@ -174,56 +174,55 @@ static ngx_int_t
 ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf, ngx_str_t *parts,
     ngx_str_t *args, ngx_uint_t *n)
 {
-    u_char     *p, *end, *start;
-    ngx_uint_t  i;
+    u_char      *p, *end, *start, *last, *hash;
+    ngx_uint_t   i;
 
     p = uri->data;
-    end = p + uri->len;
+    last = p + uri->len;
 
     if (uri->len == 0 || *p != '/') {
         return NGX_DECLINED;
     }
 
-    start = ++p;
+    /* the path ends where arguments begin, both where a fragment does */
 
-    for (i = 0; /* void */ ; p++) {
+    hash = memchr(p, '#', last - p);
 
-        if (p < end && *p != '/' && *p != '?' && *p != '#') {
-            continue;
+    if (hash) {
+        last = hash;
+    }
+
+    end = memchr(p, '?', last - p);
+
+    if (end) {
+        args->data = end + 1;
+        args->len = last - args->data;
+
+    } else {
+        end = last;
+    }
+
+    for (i = 0, start = p + 1; start < end; start = p + 1) {
+
+        p = memchr(start, '/', end - start);
+
+        if (p == NULL) {
+            p = end;
         }
 
-        if (p > start || (p < end && *p == '/')) {
-
-            if (i == NGX_HTTP_GOOSEBIT_ROUTE_PARTS) {
-                return NGX_DECLINED;
-            }
-
-            parts[i].data = start;
-            parts[i].len = p - start;
-
-            if (ngx_http_goosebit_route_decode(&parts[i++], &buf) != NGX_OK) {
-                return NGX_DECLINED;
-            }
+        if (i == NGX_HTTP_GOOSEBIT_ROUTE_PARTS) {
+            return NGX_DECLINED;
         }
 
-        if (p == end || *p != '/') {
-            break;
-        }
+        parts[i].data = start;
+        parts[i].len = p - start;
 
-        start = p + 1;
+        if (ngx_http_goosebit_route_decode(&parts[i++], &buf) != NGX_OK) {
+            return NGX_DECLINED;
+        }
     }
 
     *n = i;
-
-    if (p < end && *p == '?') {
-        args->data = ++p;
-
-        while (p < end && *p != '#') {
-            p++;
-        }
-
-        args->len = p - args->data;
-    }
 
     return NGX_OK;
 }
@@ -311,6 +310,8 @@ ngx_http_goosebit_route_valid(ngx_str_t *part)
     if (p[0] == '.' && (part->len == 1 || (part->len == 2 && p[1] == '.'))) {
         return 0;
     }
+
+    p += gb_text_plain((char *) p, part->len);
 
     while (p < end) {
 

@@ -35,7 +35,7 @@ gb_json_done(gb_json_t *j, size_t *len)
         return GB_ERROR;
     }
 
-    if (j->buf != NULL && j->len != j->size) {
+    if (j->buf != NULL && len == NULL && j->len != j->size) {
         return GB_ERROR;
     }
 
@@ -379,6 +379,13 @@ gb_json_escaped(gb_json_t *j, const char *s, size_t len)
     run = 0;
 
     while (run < len) {
+        n = (len - run >= 8) ? gb_text_plain(s + run, len - run) : 0;
+
+        if (n != 0) {
+            run += n;
+            continue;
+        }
+
         c = (unsigned char) s[run];
 
         if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {

@@ -10,7 +10,7 @@
  *     p = ngx_pnalloc(r->pool, len);
  *     gb_json_init(&j, p, len);               pass 2 fills
  *     document(&j, ...);
- *     if (gb_json_done(&j, &len) != GB_OK) { ... }
+ *     if (gb_json_done(&j, NULL) != GB_OK) { ... }
  *
  * Commas and colons are the writer's.  Nothing returns an error on the way:
  * the first one (overflow, a key outside an object, unclosed brackets, ...)
@@ -49,8 +49,8 @@ typedef struct {
 void gb_json_init(gb_json_t *j, char *buf, size_t size);
 
 /*
- * GB_OK and *len (may be NULL) if the text is complete and, in the second
- * pass, exactly as long as the buffer; else GB_ERROR.
+ * GB_OK and *len if the text is complete; len NULL: and exactly as long as the
+ * buffer of a second pass.  Else, and where it is longer, GB_ERROR.
  */
 int gb_json_done(gb_json_t *j, size_t *len) GB_MUST_CHECK;
 

@@ -3,7 +3,7 @@
  * because the nginx module links it, and with it nothing but libc.
  */
 
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 #include <strings.h>
 
@@ -15,7 +15,8 @@ int
 gb_store_path(const char *dir, const char *sha256, const char *filename,
     char *buf, size_t size)
 {
-    int  n;
+    char    *p;
+    size_t   dir_len, name_len;
 
     if (strlen(sha256) != 64
         || strspn(sha256, "0123456789abcdef") != 64
@@ -24,10 +25,25 @@ gb_store_path(const char *dir, const char *sha256, const char *filename,
         return -1;
     }
 
-    n = snprintf(buf, size, "%s/%.2s/%s/%s", dir, sha256, sha256 + 2,
-                 filename);
+    dir_len = strlen(dir);
+    name_len = strlen(filename);
 
-    return (n < 0 || (size_t) n >= size) ? -1 : n;
+    /* three slashes, and a zero byte */
+
+    if (dir_len >= INT_MAX / 2 || size < dir_len + 64 + name_len + 4) {
+        return -1;
+    }
+
+    p = (char *) memcpy(buf, dir, dir_len) + dir_len;
+    *p++ = '/';
+    p = (char *) memcpy(p, sha256, 2) + 2;
+    *p++ = '/';
+    p = (char *) memcpy(p, sha256 + 2, 62) + 62;
+    *p++ = '/';
+    p = (char *) memcpy(p, filename, name_len) + name_len;
+    *p = '\0';
+
+    return (int) (p - buf);
 }
 
 

@@ -15,9 +15,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 
 #define GB_TEXT_TOO_LONG  ((size_t) -1)
+
+
+/*
+ * How many bytes from s on are surely printable ASCII and neither quote nor
+ * backslash, eight at a time: no more than there are, perhaps fewer.  The
+ * first byte that is none leaves its high bit in bad: it is below 0x20, from
+ * 0x80 on, or equal to one of three.  Borrows may add a false one above it.
+ */
+static inline size_t
+gb_text_plain(const char *s, size_t len)
+{
+    size_t    n;
+    uint64_t  w, bad;
+
+    static const uint64_t  ones = 0x0101010101010101ULL;
+
+    for (n = 0; n + 8 <= len; n += 8) {
+        memcpy(&w, s + n, 8);
+
+        bad = w | (w - 0x20 * ones)
+              | ((w ^ '"' * ones) - ones)
+              | ((w ^ '\\' * ones) - ones)
+              | ((w ^ 0x7f * ones) - ones);
+
+        if (bad & 0x80 * ones) {
+            break;
+        }
+    }
+
+    return n;
+}
 
 
 /*

@@ -283,10 +283,39 @@ test_error(void **state)
 }
 
 
+/* every byte at every place of eight: never past one that is not plain */
+
+static void
+test_plain(void **state)
+{
+    int     c, at;
+    char    text[17];
+    size_t  n;
+    bool    plain;
+
+    (void) state;
+
+    for (c = 0; c < 256; c++) {
+        plain = (c >= 0x20 && c < 0x7f && c != '"' && c != '\\');
+
+        for (at = 0; at < 16; at++) {
+            memset(text, 'a', sizeof(text));
+            text[at] = (char) c;
+            n = gb_text_plain(text, 16);
+            assert_int_equal(n, plain ? 16 : at / 8 * 8);
+        }
+    }
+
+    assert_int_equal(gb_text_plain("abcdefg", 7), 0);
+    assert_int_equal(gb_text_plain("abcdefghi", 9), 8);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_plain),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_chars),
         cmocka_unit_test(test_clean),

@@ -224,6 +224,7 @@ check-e2e: all                 ## real device clients
 bench: all                     ## polls and cycles, side by side with nginx
 	ci/bench
 	ci/bench-gbctl
+	ci/bench-fleet
 
 style:                         ## house style and dependency edges
 	ci/style

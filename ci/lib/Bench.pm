@@ -1,0 +1,107 @@
+package Bench;
+
+# What the benchmarks share: a stack that goes away with the program, wrk, and
+# CPU seconds of nginx's workers and of PostgreSQL.
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Temp qw(tempdir);
+use POSIX ();
+
+our @EXPORT = qw(%env $tmp $dir out up cpu wrk median machine);
+
+our (%env, $tmp, $dir);
+my $tick = POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+my $owner = $$;
+
+$tmp = tempdir('gbbench.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+$dir = "$tmp/stack";
+chmod 0755, $tmp;
+$SIG{INT} = $SIG{TERM} = sub { exit 1 };
+
+END {
+    if ($$ == $owner) {
+        my $rc = $?;
+        system 'ci/stack', 'down', $dir if -e $dir;
+        $? = $rc;
+    }
+}
+
+
+# The output of a program, and its exit code.
+sub out {
+    my (@cmd) = @_;
+    open my $fh, '-|', @cmd or die "$cmd[0]: $!\n";
+    my $text = do { local $/; <$fh> } // '';
+    close $fh;
+    return wantarray ? ($text, $? >> 8) : $text;
+}
+
+
+# Starts the stack, with GB_* set by the caller.
+sub up {
+    system('ci/stack', 'up', $dir) == 0 or exit 1;
+    %env = map { /^(\w+)=(.*)$/ ? ($1, $2) : () }
+        split /\n/, scalar out('ci/stack', 'env', $dir);
+    $ENV{$_} = $env{$_} for grep { /^(?:PG[A-Z]|GOOSEBIT_)/ } keys %env;
+}
+
+
+# CPU seconds so far: nginx's workers, and all of PostgreSQL's processes.
+sub cpu {
+    my %sum = (nginx => 0, postgres => 0);
+
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $fh, '<', $file or next;
+        my $line = <$fh> // next;
+        my ($pid, $name, $rest) = $line =~ /^(\d+) \((.*)\) (.*)$/ or next;
+        my @f = split ' ', $rest;
+        my $own = ($f[11] + $f[12]) / $tick;
+
+        if ($f[1] == $env{NGINX_PID}) {
+            $sum{nginx} += $own;
+
+        } elsif ($f[1] == $env{PG_PID}) {
+            $sum{postgres} += $own;
+
+        } elsif ($pid == $env{PG_PID}) {
+            $sum{postgres} += $own + ($f[13] + $f[14]) / $tick;
+        }
+    }
+    return \%sum;
+}
+
+
+# Runs wrk with a Lua script that says done() as below, and gives {requests,
+# seconds, failed, p50_ms, p99_ms}.
+sub wrk {
+    my ($script, $clients, $seconds, @args) = @_;
+    my $text = out('wrk', '-t1', "-c$clients", "-d${seconds}s", '-s', $script,
+        $env{GOOSEBIT_URL}, '--', @args);
+    my ($n, $us, $bad, $p50, $p99) = $text =~ /^RESULT ([\d ]+)$/m
+        ? split ' ', $1 : die "wrk: $text\n";
+    return { requests => $n, seconds => $us / 1e6, failed => $bad,
+        p50_ms => $p50 / 1e3, p99_ms => $p99 / 1e3 };
+}
+
+
+sub median {
+    my (@v) = sort { $a <=> $b } @_;
+    return @v % 2 ? $v[@v / 2] : ($v[@v / 2 - 1] + $v[@v / 2]) / 2;
+}
+
+
+# The machine and the versions, as lines.
+sub machine {
+    my ($model) = out('sh', '-c', 'grep -m1 "model name" /proc/cpuinfo')
+        =~ /: (.*)/;
+    my ($nginx) = out('sh', '-c', 'nginx -v 2>&1') =~ m{(nginx/\S+)};
+    return { cpu => $model // 'unknown', cores => 0 + out('nproc'),
+        kernel => out('uname', '-r') =~ s/\n//r, nginx => $nginx,
+        postgresql => out('psql', '-XAtc', 'show server_version') =~ s/\n//r };
+}
+
+
+1;

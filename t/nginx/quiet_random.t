@@ -46,7 +46,7 @@ create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
 returns goosebit_ddi.poll_row language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
-    if left($2, 1) <> 'c' and random() < 0.1 then
+    if left($2, 1) <> 'c' and random() < 0.2 then
         perform pg_sleep(random() * 0.4);
     end if;
     return goosebit_ddi.poll_now($1, $2, $3, $4, $5, $6, $7);
@@ -253,11 +253,7 @@ sub verb {
 sub event {
     my $since = time;
     if (rand() < 0.3) {
-        $db->query("insert into goosebit.rollout (tenant_id, software_id, feed,"
-            . " start_at, allow_downgrade) select 1, max(id), '"
-            . pick(@feed) . "', now() + interval '1 s', true"
-            . ' from goosebit.software where tenant_id = 1');
-        trace('a rollout for later');
+        later('1 s');
     } else {
         my $version = 5 + int(rand 1e6) . '.0.0';
         $db->query("select * from goosebit_admin.software_add('default',"
@@ -269,6 +265,17 @@ sub event {
         trace("software $version");
     }
     look($since);
+}
+
+
+sub later {
+    my ($after) = @_;
+    my $feed = pick(@feed);
+    $db->query("insert into goosebit.rollout (tenant_id, software_id, feed,"
+        . " start_at, allow_downgrade) select 1, max(id), '$feed', now()"
+        . " + interval '$after', true from goosebit.software"
+        . ' where tenant_id = 1');
+    trace("a rollout of $feed in $after");
 }
 
 
@@ -336,11 +343,49 @@ sub evict {
 }
 
 
+# All ask at once, many of them for a while, and meanwhile things change; then
+# nothing does any more. Whoever keeps what is over by now keeps it for good.
+sub calm {
+    $db->query("select goosebit_admin.tenant_set('default', '{\"poll_time\": "
+        . pick(60, 90) . "}')");
+    look();
+    harvest(0.1) for 1 .. 4;
+
+    for my $n (0, 1) {
+        ask($n, $_, 'right') for @id;
+    }
+    sleep 0.03;
+    my $since = time;
+    $db->query("select goosebit_admin.device_set('default', '{"
+        . join(',', grep { rand() < 0.4 } @id) . "}', null, null,"
+        . " null, '{}', '{}', " . (100 + int rand 900) . ')');
+    look($since);
+    verb() for 1, 2;
+    my $more = rand() < 0.5 ? 0.5 : 0;
+    later("$more s") if $more;
+
+    my $until = time + $more + $late + $slack;
+    while (@asked || time < $until) {
+        @asked ? harvest(0.1) : sleep 0.05;
+    }
+    for my $n (0, 1) {
+        ask($n, $_, 'right') for @id;
+    }
+    harvest(0.5) while @asked;
+    trace('calm');
+}
+
+
 evict($_, 0, 5600) for 0, 1;
 look();
 my $steps = 0;
 my $until = time + $seconds;
+my $storm = time + 2;
 while (time < $until && @wrong < 3) {
+    if (time > $storm) {
+        calm();
+        $storm = time + 2;
+    }
     my $x = rand;
     $steps++;
     if ($x < 0.93) {

@@ -250,6 +250,36 @@ SQL
 }
 
 
+# ---- an answer from before a change that arrives after it is not kept
+
+{
+    $p->device('slow');
+    $p->sql(<<'SQL');
+alter function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
+    rename to poll_now;
+create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
+returns goosebit_ddi.poll_row language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_sleep(case $2 when 'slow' then 2.5 else 0 end);
+    return goosebit_ddi.poll_now($1, $2, $3, $4, $5, $6, $7);
+end $$;
+grant execute on function goosebit_ddi.poll to goosebit_ddi;
+SQL
+    my $http = ($p->stacks)[1]->http;
+    $http->send_request('GET', ddi('slow'));
+    sleep 0.2;
+    $p->gbctl(qw(device set slow --poll-time 00:03:00));
+    like($http->response('GET')->{body}, qr/00:07:00/,
+        'SQL has looked before the change');
+    my $is = $p->poll(1, 'slow');
+    like("$is->{cache} $is->{body}", qr/^MISS .*00:03:00/,
+        'and nobody is told so again');
+    $p->sql('drop function goosebit_ddi.poll; alter function'
+        . ' goosebit_ddi.poll_now rename to poll');
+}
+
+
 # ---- last seen
 
 {

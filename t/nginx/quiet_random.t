@@ -46,12 +46,14 @@ create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
 returns goosebit_ddi.poll_row language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
-    if left($2, 1) <> 'c' and random() < 0.2 then
-        perform pg_sleep(random() * 0.4);
+    if left($2, 1) <> 'c' and random() < (select often from public.slow) then
+        perform pg_sleep(random() * 0.5);
     end if;
     return goosebit_ddi.poll_now($1, $2, $3, $4, $5, $6, $7);
 end $$;
 grant execute on function goosebit_ddi.poll to goosebit_ddi;
+create table public.slow as select 0.1 as often;
+alter table public.slow owner to goosebit_owner;
 insert into goosebit.device (tenant_id, controller_id, state, config_data_at,
     sw_version, feed)
 select 1, 'c' || i, 'registered', now(), '1.0.0', 'cold'
@@ -167,6 +169,7 @@ sub check {
     return if good($ask, $cache, $text);
     look($ask->{at});
     return if good($ask, $cache, $text);
+    return if heals($ask);
 
     push @wrong, sprintf '%s at %d: %s "%s", when SQL said %s', $key,
         $ask->{n}, $cache, $text, join ', ', map {
@@ -174,6 +177,26 @@ sub check {
                 min($_->[1], time) - time
         } @{$truth{$key}}[-min(3, scalar @{$truth{$key}}) .. -1];
     trace("WRONG $wrong[-1]");
+}
+
+
+# On a machine that has far more to do than it can, an answer may be late;
+# what is wrong for good is wrong for good there, too.
+sub heals {
+    my ($ask) = @_;
+    my ($load) = slurp('/proc/loadavg') =~ /^(\S+)/;
+    return 0 if $load < 2 * grep { /^processor/ } split /^/,
+        slurp('/proc/cpuinfo');
+
+    return 0 if !wait_for {
+        my $again = { %$ask, at => time };
+        my $is = $p->poll($ask->{n}, $ask->{id},
+            $ask->{token} ne '' ? (token => $ask->{token}) : ());
+        look();
+        good($again, $is->{cache}, answer($is->{r}));
+    } 3;
+    $count{late}++;
+    return 1;
 }
 
 
@@ -351,6 +374,7 @@ sub calm {
     look();
     harvest(0.1) for 1 .. 4;
 
+    $db->query('update public.slow set often = 0.6');
     for my $n (0, 1) {
         ask($n, $_, 'right') for @id;
     }
@@ -368,6 +392,7 @@ sub calm {
     while (@asked || time < $until) {
         @asked ? harvest(0.1) : sleep 0.05;
     }
+    $db->query('update public.slow set often = 0.1');
     for my $n (0, 1) {
         ask($n, $_, 'right') for @id;
     }

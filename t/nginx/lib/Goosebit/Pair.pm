@@ -8,7 +8,7 @@ package Goosebit::Pair;
 #   $p->rollout($sw, 'default');
 #   $p->device('a', sw_version => '1.0.0', feed => 'default');
 #   $p->warm('a');
-#   my $answer = $p->poll(0, 'a');     # {cache, status, reason, text}
+#   my $answer = $p->poll(0, 'a');     # {cache, status, reason, text, r, ...}
 
 use strict;
 use warnings;
@@ -105,7 +105,7 @@ sub poll {
     my $reason = $r->{headers}{'x-reason'} // '';
     return { cache => $r->{headers}{'x-cache'} // '', status => $r->{status},
         reason => $reason, body => $r->{body}, links => $links,
-        text => "$r->{status} $reason [$links]" };
+        text => "$r->{status} $reason [$links]", r => $r };
 }
 
 

@@ -241,7 +241,7 @@ cmd_db_status(cli_t *cli)
 static bool
 cmd_db_check(cli_t *cli)
 {
-    int          n;
+    int          n, strays;
     bool         ok;
     schema_t     state;
     PGresult    *found;
@@ -254,6 +254,7 @@ cmd_db_check(cli_t *cli)
         return false;
     }
 
+    strays = 0;
     found = out_make("kind tenant object damage");
 
     if (found == NULL) {
@@ -268,14 +269,21 @@ cmd_db_check(cli_t *cli)
 
     } else {
         ok = db_connect(cli, DB_THIS_SCHEMA) && db_check_rows(cli, found)
-             && (cli_has(cli, "no-files") || db_check_files(cli, found));
+             && (cli_has(cli, "no-files")
+                 || db_check_files(cli, found, &strays));
     }
 
     ok = ok && out_list(cli, &spec, found);
-    n = ok ? PQntuples(found) : 0;
+    n = ok ? PQntuples(found) - strays : 0;
 
     PQclear(found);
     schema_free(&state);
+
+    if (ok && strays > 0) {
+        cli_note(cli, "%d file%s no software: left by a \"software add\" that "
+                 "was killed, or of another database; adding the image again "
+                 "takes it in", strays, strays == 1 ? " is of" : "s are of");
+    }
 
     if (n > 0) {
         return cli_fail(cli, CLI_FAILED, "damaged", NULL,

@@ -18,7 +18,8 @@
  */
 bool db_check_rows(cli_t *cli, PGresult *found)
     __attribute__((warn_unused_result));
-bool db_check_files(cli_t *cli, PGresult *found)
+/* STRAYS: of these rows, how many are files of no software: no damage */
+bool db_check_files(cli_t *cli, PGresult *found, int *strays)
     __attribute__((warn_unused_result));
 
 

@@ -60,8 +60,9 @@ db_check_rows(cli_t *cli, PGresult *found)
  */
 
 bool
-db_check_files(cli_t *cli, PGresult *found)
+db_check_files(cli_t *cli, PGresult *found, int *strays)
 {
+    int        missing;
     bool       ok;
     check_t    c;
     PGresult  *after;
@@ -79,8 +80,11 @@ db_check_files(cli_t *cli, PGresult *found)
              : cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
     }
 
-    ok = ok && check_missing(&c, after, found)
-         && check_strays(&c, after, found);
+    ok = ok && check_missing(&c, after, found);
+    missing = PQntuples(found);
+
+    ok = ok && check_strays(&c, after, found);
+    *strays = PQntuples(found) - missing;
 
     while (c.n > 0) {
         free(c.strays[--c.n]);

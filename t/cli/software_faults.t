@@ -104,6 +104,8 @@ SKIP: {
         # The file may be there, whole, and its software not yet.
         my @wrong = wrong($s->artifacts);
         $left++ if grep { /belongs to no software/ } @wrong;
+        push @bad, "$n $step: db check"
+            if $s->gbctl('db', 'check')->{exit} != 0;
         push @bad, "$n $step: $_"
             for grep { !/belongs to no software/ } @wrong;
         $killed++;

@@ -79,31 +79,42 @@ COMMENT ON FUNCTION goosebit.devices_count IS
 
 
 -- Devices of a tenant (NULL: of all), online by the caller's poll_time. Exact
--- while there are at most few, or while nobody counts; else at most as old as
--- counted_at says.
+-- while there are at most few, or while nobody counts; else as old as
+-- counted_at says. Of a large fleet that has never been counted whole: as far
+-- as the first count has come, and counted_at is NULL.
 CREATE FUNCTION goosebit.device_counts(of_tenant int, poll_time int,
                                        few int DEFAULT 10000)
 RETURNS TABLE (tenant_id int, state text, devices bigint, online bigint,
                counted_at timestamptz)
 LANGUAGE plpgsql STABLE
 AS $$
+DECLARE
+    first boolean;
 BEGIN
     SELECT t.counted_at INTO counted_at FROM goosebit.tick_state t
-    WHERE t.counted_at > pg_catalog.now() - interval '1 hour';
+    WHERE GREATEST(t.ran_at, t.counted_at)
+          > pg_catalog.now() - interval '1 hour';
 
-    IF FOUND AND (SELECT pg_catalog.sum(c.devices) > few
-                  FROM goosebit.device_count c
-                  WHERE of_tenant IS NULL
-                     OR c.tenant_id = of_tenant)
-    THEN
-        RETURN QUERY
-        SELECT c.tenant_id, c.state, c.devices, c.online,
-               device_counts.counted_at
-        FROM goosebit.device_count c
-        WHERE c.devices > 0
-          AND (of_tenant IS NULL
-               OR c.tenant_id = of_tenant);
-        RETURN;
+    IF FOUND THEN
+        first := NOT EXISTS (SELECT FROM goosebit.device_count c
+                             WHERE c.devices > 0);
+
+        IF (SELECT COALESCE(pg_catalog.sum(c.devices), 0) > few
+            FROM goosebit.device_count c
+            WHERE of_tenant IS NULL OR c.tenant_id = of_tenant)
+           OR first AND (SELECT t.reltuples > few FROM pg_catalog.pg_class t
+                         WHERE t.oid = 'goosebit.device'::regclass)
+        THEN
+            RETURN QUERY
+            SELECT c.tenant_id, c.state,
+                   CASE WHEN first THEN c.devices_next ELSE c.devices END,
+                   CASE WHEN first THEN c.online_next ELSE c.online END,
+                   CASE WHEN NOT first THEN device_counts.counted_at END
+            FROM goosebit.device_count c
+            WHERE (c.devices > 0 OR first)
+              AND (of_tenant IS NULL OR c.tenant_id = of_tenant);
+            RETURN;
+        END IF;
     END IF;
 
     RETURN QUERY

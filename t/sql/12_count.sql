@@ -33,6 +33,15 @@ SELECT bag_eq('SELECT t.counts(0)', 'TABLE t.right', 'nobody counts: exact');
 SELECT is(goosebit.devices_count(now(), 60, 10), 10, 'a slice');
 SELECT bag_eq('SELECT t.counts(0)', 'TABLE t.right', 'still exact');
 SELECT is(goosebit.devices_count(now(), 60, 10), 10, 'the next');
+UPDATE goosebit.tick_state SET ran_at = now();
+UPDATE pg_class SET reltuples = 1000000
+WHERE oid = 'goosebit.device'::regclass;
+SELECT is((SELECT sum(devices) FROM goosebit.device_counts(NULL, 60, 99)),
+    20::numeric, 'a large fleet is not counted by who asks');
+SELECT is((SELECT count(counted_at) FROM goosebit.device_counts(NULL, 60, 99)),
+    0::bigint, 'and says that this is not all of it');
+UPDATE pg_class SET reltuples = -1 WHERE oid = 'goosebit.device'::regclass;
+UPDATE goosebit.tick_state SET ran_at = '-infinity';
 SELECT is(goosebit.devices_count(now(), 60, 10), 10, 'and the next');
 SELECT is((SELECT sum(devices) FROM goosebit.device_count), 0::numeric,
     'half a count is none');

@@ -15,6 +15,8 @@
 
 #define WATCH_DEVICES  10       /* lines of devices under the bar */
 #define WATCH_BAR      40       /* columns */
+#define WATCH_SHARE    10       /* of the time, at most one part looking … */
+#define WATCH_PAUSE    60       /* … but a look this often, seconds */
 
 
 typedef struct {
@@ -22,10 +24,12 @@ typedef struct {
     bool   over;                /* nothing more will happen, … */
     char  *why;                 /* … and it is not finished; owned */
     char  *last;                /* line printed last; owned */
+    int    pause;               /* until the next look, seconds */
 } watch_t;
 
 
 static bool watch_look(cli_t *cli, void *data);
+static int watch_pause(const struct timespec *since);
 static void watch_over(watch_t *w, const PGresult *res);
 static bool watch_line(cli_t *cli, watch_t *w, const PGresult *res);
 static bool watch_picture(cli_t *cli, const PGresult *res);
@@ -47,7 +51,7 @@ rollout_watch(cli_t *cli)
 
     do {
         ok = live_draw(cli, watch_look, &w) && out_finish(cli);
-    } while (ok && !w.over && live_wait(1));
+    } while (ok && !w.over && live_wait(w.pause));
 
     live_end();
 
@@ -71,11 +75,13 @@ rollout_watch(cli_t *cli)
 static bool
 watch_look(cli_t *cli, void *data)
 {
-    bool       ok;
-    watch_t   *w;
-    PGresult  *res;
+    bool             ok;
+    watch_t         *w;
+    PGresult        *res;
+    struct timespec  since;
 
     w = data;
+    clock_gettime(CLOCK_MONOTONIC, &since);
     res = db_call(cli, "SELECT * FROM goosebit_admin.rollout_show($1, $2)",
                   2, cli->tenant, cli->argv[0]);
 
@@ -83,6 +89,7 @@ watch_look(cli_t *cli, void *data)
         return false;
     }
 
+    w->pause = watch_pause(&since);
     ok = w->live ? watch_picture(cli, res) : watch_line(cli, w, res);
 
     watch_over(w, res);
@@ -90,6 +97,26 @@ watch_look(cli_t *cli, void *data)
     PQclear(res);
 
     return ok;
+}
+
+
+/* a million devices are not counted each second */
+
+static int
+watch_pause(const struct timespec *since)
+{
+    double           took;
+    struct timespec  now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    took = (double) (now.tv_sec - since->tv_sec)
+           + (double) (now.tv_nsec - since->tv_nsec) / 1e9;
+
+    if (took * WATCH_SHARE > WATCH_PAUSE) {
+        return WATCH_PAUSE;
+    }
+
+    return 1 + (int) (took * WATCH_SHARE);
 }
 
 

@@ -8,7 +8,8 @@
 -- that is complete. poll_time is the caller's, for online. A count begins at
 -- most every ten seconds.
 CREATE FUNCTION goosebit.devices_count(at timestamptz, poll_time int,
-                                       most int DEFAULT 5000)
+                                       most int DEFAULT 5000,
+                                       few int DEFAULT 10000)
 RETURNS int
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -25,6 +26,7 @@ BEGIN
         END IF;
         s.count_tenant := 0;
         s.count_device := 0;
+        PERFORM goosebit.rollouts_count_begin(few);
     END IF;
 
     WITH slice AS MATERIALIZED (
@@ -58,6 +60,10 @@ BEGIN
     INTO last
     FROM slice x;
 
+    PERFORM goosebit.rollouts_count(s.count_tenant, s.count_device,
+                                    last.tenant_id, last.id)
+    WHERE last.n > 0;
+
     IF last.n = most THEN
         UPDATE goosebit.tick_state t
         SET count_tenant = last.tenant_id, count_device = last.id;
@@ -69,6 +75,7 @@ BEGIN
         online_next = 0
     WHERE (c.devices, c.online, c.devices_next, c.online_next)
           IS DISTINCT FROM (c.devices_next, c.online_next, 0, 0);
+    PERFORM goosebit.rollouts_count_end();
     UPDATE goosebit.tick_state t
     SET count_tenant = NULL, count_device = NULL, counted_at = at;
     RETURN last.n;

@@ -40,7 +40,9 @@ CREATE TYPE goosebit.device_query AS (
     tenant_id int,          -- $2
     keys      jsonb,        -- $3: texts and their version keys
     kinds     goosebit.device_kind[],   -- $4
-    poll_time int           -- $5: of devices that have none of their own
+    poll_time int,          -- $5: of devices that have none of their own
+    after     bigint,       -- asked of devices with greater inner ids, …
+    upto      bigint        -- … up to this; NULL: of all
 );
 COMMENT ON TYPE goosebit.device_query IS 'a query over devices in the making';
 
@@ -134,8 +136,11 @@ COMMENT ON FUNCTION goosebit.filter_versions IS
     'whether a field is compared as a version';
 
 
--- The version keys of all that devices have in a field, by text.
-CREATE FUNCTION goosebit.version_keys(tenant_id int, field text)
+-- The version keys of all that devices have in a field, by text: of all
+-- devices, or of a slice.
+CREATE FUNCTION goosebit.version_keys(tenant_id int, field text,
+                                      after bigint DEFAULT NULL,
+                                      upto bigint DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
@@ -150,13 +155,16 @@ BEGIN
             SELECT DISTINCT c.attributes ->> pg_catalog.substr(field, 6)
             FROM goosebit.device_attributes c
             WHERE c.tenant_id = $1
-              AND c.attributes ? pg_catalog.substr(field, 6));
+              AND c.attributes ? pg_catalog.substr(field, 6)
+              AND ($4 IS NULL OR c.device_id > $3 AND c.device_id <= $4));
     ELSIF field = 'hw_revision' THEN
         found := ARRAY(SELECT DISTINCT d.hw_revision FROM goosebit.device d
-                       WHERE d.tenant_id = $1);
+                       WHERE d.tenant_id = $1
+                         AND ($4 IS NULL OR d.id > $3 AND d.id <= $4));
     ELSE
         found := ARRAY(SELECT DISTINCT d.sw_version FROM goosebit.device d
-                       WHERE d.tenant_id = $1);
+                       WHERE d.tenant_id = $1
+                         AND ($4 IS NULL OR d.id > $3 AND d.id <= $4));
     END IF;
 
     RETURN COALESCE((
@@ -194,7 +202,7 @@ BEGIN
     END IF;
 
     IF versions AND NOT q.keys ? ('/' || field) THEN
-        q.keys := q.keys || goosebit.version_keys(q.tenant_id, field)
+        q.keys := q.keys || goosebit.version_keys(q.tenant_id, field, q.after, q.upto)
                || pg_catalog.jsonb_build_object('/' || field, '');
     END IF;
 
@@ -265,10 +273,12 @@ COMMENT ON FUNCTION goosebit.rollout_filter IS
 
 
 -- A new query over the devices of a tenant that the filter takes. poll_time
--- is the caller's; besides is an aborted rollout to look at all the same.
+-- is the caller's; besides are aborted rollouts to look at all the same.
 CREATE FUNCTION goosebit.device_query(tenant_id int, poll_time int,
                                       f goosebit_admin.filter,
-                                      besides int DEFAULT NULL)
+                                      besides int[] DEFAULT NULL,
+                                      after bigint DEFAULT NULL,
+                                      upto bigint DEFAULT NULL)
 RETURNS goosebit.device_query
 LANGUAGE plpgsql STABLE
 AS $$
@@ -282,6 +292,8 @@ BEGIN
     q.keys := '{}';
     q.vals := '{}';
     q.needs := '{}';
+    q.after := after;
+    q.upto := upto;
     SELECT COALESCE(t.poll_time, device_query.poll_time) INTO q.poll_time
     FROM goosebit.tenant t WHERE t.id = device_query.tenant_id;
 
@@ -291,7 +303,7 @@ BEGIN
     FOR r IN SELECT x.* FROM goosebit.rollout x
              WHERE x.tenant_id = device_query.tenant_id
                AND x.filter IS NOT NULL
-               AND (x.state <> 'aborted' OR x.id = besides)
+               AND (x.state <> 'aborted' OR x.id = ANY (besides))
              ORDER BY x.id
     LOOP
         q := goosebit.filter_add(q, goosebit.rollout_filter(r));

@@ -53,67 +53,101 @@ COMMENT ON FUNCTION goosebit.rollout_outcome IS
     'waiting, running, success, failure, rejected or canceled';
 
 
--- The query behind rollout_devices() and rollout_counts(): device_id,
--- action_id and outcome of each device that a rollout targets now: of its
--- feed, in mode rollout, with hardware that its software fits, taken by its
--- filter, unless a newer rollout decides for them and this one never started.
--- Rules are asked once a kind of device, not once a device. Run it with
--- USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, id, feed.
-CREATE FUNCTION goosebit.rollout_query(q goosebit.device_query)
+-- What makes a kind of device: all that the rules of rollouts look at. matched
+-- is one with it only where a rollout has a filter.
+CREATE FUNCTION goosebit.rollout_kind(q goosebit.device_query)
 RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT 'd.feed, d.hw_model, d.hw_revision,'
+        ' COALESCE(d.sw_version, '''') AS sw_version, '
+        || COALESCE(q.matched, '''{}''::int[]') || ' AS matched'
+$$;
+COMMENT ON FUNCTION goosebit.rollout_kind IS
+    'the columns of a device that rollouts look at';
+
+
+-- A query over the devices of some rollouts: of their feeds, in mode rollout.
+-- after and upto: only those with such inner ids.
+CREATE FUNCTION goosebit.rollout_asked(tenant_id int, rollouts int[],
+                                       after bigint, upto bigint)
+RETURNS goosebit.device_query
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    matched text := COALESCE(q.matched, '''{}''::int[]');
-    devices text;
+    q goosebit.device_query := goosebit.device_query(tenant_id, NULL, NULL,
+                                                     rollouts, after, upto);
 BEGIN
     q.needs := q.matched_needs;
-    q.condition := 'd.feed = $7 AND d.mode = ''rollout''';
-    devices := goosebit.device_from(q);
+    q.condition := 'd.feed = ANY ($7) AND d.mode = ''rollout'''
+        || CASE WHEN upto IS NULL THEN ''
+                ELSE ' AND d.id > $8 AND d.id <= $9' END;
+    RETURN q;
+END
+$$;
+COMMENT ON FUNCTION goosebit.rollout_asked IS
+    'a query over the devices of some rollouts in the making';
 
-    RETURN 'WITH r AS MATERIALIZED ('
+
+-- What a device is to a rollout, as the head of a query: r, the rollouts
+-- asked for; last, their last action of each device; kind, the kinds of
+-- devices; hardware, who is targeted, where its software fits and its filter
+-- takes it: those that it decides for, and those that a newer one decides for
+-- if it has started; version, what is there already. Rules are asked once a
+-- kind of device, not once a device. Run it with USING q.vals, q.tenant_id,
+-- q.keys, q.kinds, q.poll_time, rollouts, their feeds, after, upto.
+CREATE FUNCTION goosebit.rollout_rules(q goosebit.device_query)
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT 'WITH r AS MATERIALIZED ('
         ' SELECT x.*, s.version FROM goosebit.rollout x'
         ' JOIN goosebit.software s'
         ' ON s.tenant_id = x.tenant_id AND s.id = x.software_id'
-        ' WHERE x.tenant_id = $2 AND x.id = $6'
-        '), last AS ('
+        ' WHERE x.tenant_id = $2 AND x.id = ANY ($6)'
+        '), last AS MATERIALIZED ('
+        ' SELECT r.id AS rollout_id, r.feed, l.device_id, l.id, l.state,'
+        ' l.generation < r.generation AS retried'
+        ' FROM r CROSS JOIN LATERAL ('
         ' SELECT DISTINCT ON (a.device_id) a.device_id, a.id, a.state,'
         ' a.generation FROM goosebit.action a'
         ' WHERE a.tenant_id = $2 AND a.cause = ''rollout'''
-        ' AND a.cause_id = $6 ORDER BY a.device_id, a.id DESC'
+        ' AND a.cause_id = r.id'
+        || CASE WHEN q.upto IS NULL THEN ''
+                ELSE ' AND a.device_id > $8 AND a.device_id <= $9' END ||
+        -- as the index has it, read backwards
+        ' ORDER BY a.device_id DESC, a.id DESC) l'
         '), kind AS MATERIALIZED ('
-        ' SELECT DISTINCT d.hw_model, d.hw_revision,'
-        ' COALESCE(d.sw_version, '''') AS sw_version, '
-        || matched || ' AS matched' || devices ||
+        ' SELECT ' || goosebit.rollout_kind(q)
+        || ', pg_catalog.count(*) AS n' || goosebit.device_from(q)
+        || ' GROUP BY 1, 2, 3, 4, 5'
         '), hardware AS MATERIALIZED ('
-        ' SELECT k.*, goosebit.software_fits(r.tenant_id, r.software_id,'
+        ' SELECT r.id AS rollout_id, k.*, goosebit.rollout_deciding('
+        'r.tenant_id, r.feed, k.hw_model, k.hw_revision, k.matched,'
+        ' pg_catalog.now(), r.id) = r.id AS decides'
+        ' FROM r JOIN (SELECT DISTINCT x.feed, x.hw_model, x.hw_revision,'
+        ' x.matched FROM kind x) k ON k.feed = r.feed'
+        ' WHERE goosebit.software_fits(r.tenant_id, r.software_id,'
         ' k.hw_model, k.hw_revision)'
-        ' AND (r.filter IS NULL OR r.id = ANY (k.matched)) AS fits,'
-        ' goosebit.rollout_deciding(r.tenant_id, r.feed, k.hw_model,'
-        ' k.hw_revision, k.matched, pg_catalog.now(), r.id) = r.id AS decides'
-        ' FROM r, (SELECT DISTINCT x.hw_model, x.hw_revision, x.matched'
-        ' FROM kind x) k'
+        ' AND (r.filter IS NULL OR r.id = ANY (k.matched))'
         '), version AS MATERIALIZED ('
-        ' SELECT k.sw_version,'
+        ' SELECT r.id AS rollout_id, k.sw_version,'
         ' goosebit.version_same(k.sw_version, r.version) AS same'
-        ' FROM r, (SELECT DISTINCT x.sw_version FROM kind x) k'
-        ') SELECT d.id AS device_id, l.id AS action_id,'
-        ' goosebit.rollout_outcome(l.state, l.generation < r.generation,'
-        ' v.same) AS outcome'
-        ' FROM r CROSS JOIN (SELECT d.id, d.hw_model, d.hw_revision,'
-        ' COALESCE(d.sw_version, '''') AS sw_version, '
-        || matched || ' AS matched' || devices || ') d'
-        ' JOIN hardware h ON h.hw_model = d.hw_model'
-        ' AND h.hw_revision = d.hw_revision AND h.fits'
-        || CASE WHEN q.matched IS NULL THEN ''
-                ELSE ' AND h.matched = d.matched' END ||
-        ' JOIN version v ON v.sw_version = d.sw_version'
-        ' LEFT JOIN last l ON l.device_id = d.id'
-        ' WHERE h.decides OR l.id IS NOT NULL';
-END
+        ' FROM r, (SELECT DISTINCT x.sw_version FROM kind x) k)'
 $$;
-COMMENT ON FUNCTION goosebit.rollout_query IS
-    'SQL for the devices of a rollout and what came of each';
+COMMENT ON FUNCTION goosebit.rollout_rules IS
+    'SQL for what rollouts are to each kind of device';
+
+
+CREATE FUNCTION goosebit.rollout_feeds(tenant_id int, rollouts int[])
+RETURNS text[]
+LANGUAGE sql STABLE
+AS $$
+    SELECT COALESCE(pg_catalog.array_agg(DISTINCT r.feed), '{}')
+    FROM goosebit.rollout r
+    WHERE r.tenant_id = $1 AND r.id = ANY ($2)
+$$;
+COMMENT ON FUNCTION goosebit.rollout_feeds IS 'the feeds of some rollouts';
 
 
 CREATE FUNCTION goosebit.rollout_devices(tenant_id int, rollout_id int)
@@ -121,60 +155,132 @@ RETURNS TABLE (device_id bigint, action_id int, outcome text)
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    q goosebit.device_query := goosebit.device_query(tenant_id, NULL, NULL,
-                                                     rollout_id);
+    ids int[] := ARRAY[rollout_id];
+    q   goosebit.device_query := goosebit.rollout_asked(tenant_id, ids, NULL,
+                                                        NULL);
 BEGIN
-    RETURN QUERY EXECUTE goosebit.rollout_query(q)
-    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, rollout_id,
-          (SELECT r.feed FROM goosebit.rollout r
-           WHERE r.tenant_id = $1 AND r.id = rollout_id);
+    RETURN QUERY EXECUTE goosebit.rollout_rules(q)
+        || ' SELECT d.id, l.id,'
+        ' goosebit.rollout_outcome(l.state, l.retried, v.same)'
+        ' FROM (SELECT d.id, ' || goosebit.rollout_kind(q)
+        || goosebit.device_from(q) || ') d'
+        ' JOIN hardware h ON h.hw_model = d.hw_model'
+        ' AND h.hw_revision = d.hw_revision'
+        || CASE WHEN q.matched IS NULL THEN ''
+                ELSE ' AND h.matched = d.matched' END ||
+        ' JOIN version v ON v.sw_version = d.sw_version'
+        ' LEFT JOIN last l ON l.device_id = d.id'
+        ' WHERE h.decides OR l.id IS NOT NULL'
+    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, ids,
+          goosebit.rollout_feeds(tenant_id, ids);
 END
 $$;
 COMMENT ON FUNCTION goosebit.rollout_devices IS
     'each device a rollout targets now, and what came of it';
 
 
--- One row: targeted = waiting + running + success + failure + rejected +
--- canceled. A running rollout is shown as finished while nothing waits or
--- runs, and as running again when a device comes later.
-CREATE FUNCTION goosebit.rollout_counts(tenant_id int, rollout_id int)
-RETURNS TABLE (state text, targeted bigint, waiting bigint, running bigint,
-               success bigint, failure bigint, rejected bigint,
-               canceled bigint)
+-- The devices of some rollouts, counted by what rollout_devices() says of
+-- them: all, or those with an inner id above after and up to upto. However
+-- many rollouts there are, the devices are read once by their kinds, and of
+-- each rollout only its actions: a device that has one is taken off those of
+-- its kind that have none.
+CREATE FUNCTION goosebit.rollout_tally(tenant_id int, rollouts int[],
+                                       after bigint DEFAULT NULL,
+                                       upto bigint DEFAULT NULL)
+RETURNS TABLE (rollout_id int, outcome text, devices bigint)
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    q goosebit.device_query := goosebit.device_query(tenant_id, NULL, NULL,
-                                                     rollout_id);
-    r goosebit.rollout;
-    n jsonb;
+    q    goosebit.device_query := goosebit.rollout_asked(tenant_id, rollouts,
+                                                         after, upto);
+    kind text := 'feed, x.hw_model, x.hw_revision, x.sw_version, x.matched';
 BEGIN
-    SELECT x.* INTO r FROM goosebit.rollout x
-    WHERE x.tenant_id = $1 AND x.id = rollout_id;
-
-    EXECUTE 'SELECT pg_catalog.jsonb_object_agg(o.outcome, o.n) FROM ('
-        'SELECT x.outcome, pg_catalog.count(*) AS n FROM ('
-        || goosebit.rollout_query(q) || ') x GROUP BY 1) o'
-    INTO n
-    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, r.id, r.feed;
-
-    waiting := COALESCE((n ->> 'waiting')::bigint, 0);
-    running := COALESCE((n ->> 'running')::bigint, 0);
-    success := COALESCE((n ->> 'success')::bigint, 0);
-    failure := COALESCE((n ->> 'failure')::bigint, 0);
-    rejected := COALESCE((n ->> 'rejected')::bigint, 0);
-    canceled := COALESCE((n ->> 'canceled')::bigint, 0);
-    targeted := waiting + running + success + failure + rejected + canceled;
-    state := CASE
-        WHEN r.state <> 'running' THEN r.state
-        WHEN r.start_at > pg_catalog.now() THEN 'scheduled'
-        WHEN targeted > 0 AND waiting = 0 AND running = 0 THEN 'finished'
-        ELSE 'running' END;
-    RETURN NEXT;
+    RETURN QUERY EXECUTE goosebit.rollout_rules(q)
+        || ', own AS MATERIALIZED ('
+        ' SELECT l.rollout_id, l.state, l.retried, x.' || kind
+        || ', pg_catalog.count(*) AS n'
+        ' FROM last l JOIN (SELECT d.id, ' || goosebit.rollout_kind(q)
+        || goosebit.device_from(q) || ') x'
+        ' ON x.id = l.device_id AND x.feed = l.feed'
+        ' GROUP BY l.rollout_id, l.state, l.retried, x.' || kind
+        || '), x AS ('
+        ' SELECT r.id AS rollout_id, NULL AS state, false AS retried, x.'
+        || kind || ', x.n FROM r JOIN kind x ON x.feed = r.feed'
+        ' UNION ALL'
+        ' SELECT x.rollout_id, NULL, false, x.' || kind || ', - x.n FROM own x'
+        ' UNION ALL'
+        ' SELECT x.rollout_id, x.state, x.retried, x.' || kind
+        || ', x.n FROM own x'
+        ') SELECT x.rollout_id,'
+        ' goosebit.rollout_outcome(x.state, x.retried, v.same),'
+        ' pg_catalog.sum(x.n)::bigint'
+        ' FROM x'
+        ' JOIN hardware h ON h.rollout_id = x.rollout_id'
+        ' AND h.hw_model = x.hw_model AND h.hw_revision = x.hw_revision'
+        ' AND h.matched = x.matched'
+        ' JOIN version v ON v.rollout_id = x.rollout_id'
+        ' AND v.sw_version = x.sw_version'
+        ' WHERE h.decides OR x.state IS NOT NULL'
+        ' GROUP BY 1, 2'
+    USING q.vals, q.tenant_id, q.keys, q.kinds, q.poll_time, rollouts,
+          goosebit.rollout_feeds(tenant_id, rollouts), after, upto;
 END
 $$;
+COMMENT ON FUNCTION goosebit.rollout_tally IS
+    'devices of rollouts by what came of them';
+
+
+-- A row a rollout: targeted = waiting + running + success + failure +
+-- rejected + canceled. A running rollout is shown as finished while nothing
+-- waits or runs, and as running again when a device comes later. kept: what
+-- tick() counted last, NULLs where it has not yet.
+CREATE FUNCTION goosebit.rollout_counts(tenant_id int, rollouts int[],
+                                        kept boolean DEFAULT false)
+RETURNS TABLE (rollout_id int, state text, targeted bigint, waiting bigint,
+               running bigint, success bigint, failure bigint,
+               rejected bigint, canceled bigint)
+LANGUAGE sql STABLE
+AS $$
+    WITH tally AS MATERIALIZED (
+        SELECT t.* FROM goosebit.rollout_tally($1, $2) t WHERE NOT $3
+        UNION ALL
+        SELECT u.id, 'waiting', 0 FROM pg_catalog.unnest($2) AS u (id)
+        WHERE NOT $3
+        UNION ALL
+        SELECT c.rollout_id, c.outcome, c.devices
+        FROM goosebit.rollout_count c
+        WHERE $3 AND c.tenant_id = $1 AND c.rollout_id = ANY ($2)
+          AND c.devices IS NOT NULL
+    ), n AS (
+        SELECT t.rollout_id, pg_catalog.sum(t.devices)::bigint AS targeted,
+               pg_catalog.jsonb_object_agg(t.outcome, t.devices
+                                           ORDER BY t.devices) AS of
+        FROM tally t
+        GROUP BY t.rollout_id
+    )
+    SELECT r.id,
+           CASE
+           WHEN r.state <> 'running' THEN r.state
+           WHEN r.start_at > pg_catalog.now() THEN 'scheduled'
+           WHEN n.targeted > 0 AND c.waiting = 0 AND c.running = 0
+           THEN 'finished'
+           ELSE 'running' END,
+           n.targeted, c.waiting, c.running, c.success, c.failure, c.rejected,
+           c.canceled
+    FROM goosebit.rollout r
+    LEFT JOIN n ON n.rollout_id = r.id
+    LEFT JOIN LATERAL (
+        SELECT COALESCE((n.of ->> 'waiting')::bigint, 0) AS waiting,
+               COALESCE((n.of ->> 'running')::bigint, 0) AS running,
+               COALESCE((n.of ->> 'success')::bigint, 0) AS success,
+               COALESCE((n.of ->> 'failure')::bigint, 0) AS failure,
+               COALESCE((n.of ->> 'rejected')::bigint, 0) AS rejected,
+               COALESCE((n.of ->> 'canceled')::bigint, 0) AS canceled) c
+        ON n.rollout_id IS NOT NULL
+    WHERE r.tenant_id = $1 AND r.id = ANY ($2)
+$$;
 COMMENT ON FUNCTION goosebit.rollout_counts IS
-    'state of a rollout and how many devices are where';
+    'states of rollouts and how many devices are where';
 
 
 -- Locks a rollout by its id as typed. GB001 if there is none.

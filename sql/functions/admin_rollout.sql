@@ -4,6 +4,8 @@
 -- "paused" or "aborted" was answered, nothing starts any more.
 
 
+-- Devices and actions of a large fleet are counted in hash tables: whoever asks
+-- rollout_counts() says so, as the planner takes them for too many.
 CREATE FUNCTION goosebit_admin.rollout_list(tenant text)
 RETURNS TABLE (
     id int, name text, feed text, software text, state text, stage text,
@@ -13,13 +15,19 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
+SET enable_sort = off
 AS $$
     SELECT r.id, r.name, r.feed,
            goosebit.software_label(r.tenant_id, r.software_id),
            c.state, NULL::text, c.targeted, c.waiting, c.running, c.success,
            c.failure, c.rejected, c.canceled, r.created_at, r.state_reason
     FROM goosebit.rollout r
-    CROSS JOIN LATERAL goosebit.rollout_counts(r.tenant_id, r.id) c
+    JOIN goosebit.rollout_counts(goosebit.tenant_id($1), ARRAY(
+             SELECT x.id FROM goosebit.rollout x
+             WHERE x.tenant_id = goosebit.tenant_id($1))) c
+      ON c.rollout_id = r.id
     WHERE r.tenant_id = goosebit.tenant_id($1)
     ORDER BY r.id DESC
 $$;
@@ -39,6 +47,9 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
+SET enable_sort = off
 AS $$
     SELECT r.id, r.name, r.feed, s.name || ':' || s.version, s.id, s.version,
            c.state, NULL::text, c.targeted, c.waiting, c.running, c.success,
@@ -48,7 +59,7 @@ AS $$
     FROM goosebit.rollout r
     JOIN goosebit.software s
       ON s.tenant_id = r.tenant_id AND s.id = r.software_id
-    CROSS JOIN LATERAL goosebit.rollout_counts(r.tenant_id, r.id) c
+    CROSS JOIN LATERAL goosebit.rollout_counts(r.tenant_id, ARRAY[r.id]) c
     WHERE r.tenant_id = goosebit.tenant_id($1)
       AND r.id = goosebit.rollout_find(goosebit.tenant_id($1), $2)
 $$;
@@ -258,6 +269,8 @@ CREATE FUNCTION goosebit_admin.rollout_retry(tenant text, rollout text)
 RETURNS TABLE (id text, state text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
 AS $$
 DECLARE
     tid int := goosebit.tenant_id(tenant);
@@ -298,6 +311,8 @@ RETURNS TABLE (id text, state text, action_id int, progress int,
                sw_version text, last_seen timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
 AS $$
     SELECT d.controller_id, x.outcome, x.action_id, a.progress, d.sw_version,
            s.seen_at

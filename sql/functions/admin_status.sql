@@ -18,10 +18,10 @@ COMMENT ON FUNCTION goosebit_admin.schema_version IS
     'digest of the applied schema, and its newest migration';
 
 
--- One row, as cheap for a big fleet as for a small one: its devices are those
--- of the last whole count, of which counted says how old it is, and of its
--- rollouts only what runs is counted. Rollouts are the newest 20 that are
--- running.
+-- One row, as cheap for a big fleet as for a small one: its devices and
+-- rollouts are those of the last whole count, of which counted says how old
+-- it is. Rollouts are the newest 20 that are running; of one that was not yet
+-- counted only what runs is known.
 CREATE FUNCTION goosebit_admin.status(tenant text, poll_time int)
 RETURNS TABLE (
     tenant_name text, devices bigint, online bigint, states json, actions json,
@@ -29,6 +29,9 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
+SET enable_sort = off
 AS $$
 DECLARE
     t    goosebit.tenant;
@@ -68,15 +71,13 @@ BEGIN
                'success', c.success, 'failure', c.failure)
                ORDER BY r.id DESC), '[]')
     INTO rollouts
-    FROM (SELECT * FROM goosebit.rollout x
-          WHERE x.tenant_id = t.id AND x.state = 'running'
-            AND (x.start_at IS NULL OR x.start_at <= now())
-          ORDER BY x.id DESC LIMIT 20) r
+    FROM goosebit.rollout_counts(t.id,
+             ARRAY(SELECT x.id FROM goosebit.rollouts_running(t.id) x),
+             many) c
+    JOIN goosebit.rollout r ON r.tenant_id = t.id AND r.id = c.rollout_id
     JOIN goosebit.software w
       ON w.tenant_id = r.tenant_id AND w.id = r.software_id
-    LEFT JOIN LATERAL goosebit.rollout_counts(r.tenant_id, r.id) c
-        ON NOT many
-    WHERE many OR c.state = 'running';
+    WHERE c.state = 'running';
 
     SELECT json_object_agg(w.state, COALESCE(c.n, 0) ORDER BY w.i)
     INTO last_hour

@@ -104,18 +104,26 @@ $s->sql(<<'SQL');
 BEGIN;
 INSERT INTO goosebit.device_count (tenant_id, state, devices, online)
 VALUES (1, 'finished', 20000, 15000), (1, 'error', 3, 2);
+INSERT INTO goosebit.rollout_count (tenant_id, rollout_id, outcome, devices)
+VALUES (1, 1, 'waiting', 17000), (1, 1, 'running', 0), (1, 1, 'success', 3000),
+    (1, 1, 'failure', 3), (1, 2, 'success', 5);
 UPDATE goosebit.tick_state SET counted_at = now() - interval '3 minutes';
 COMMIT;
 SQL
 $is = status();
 is_deeply([@$is{qw(devices online)}], [20003, 15002], 'as they were counted');
 is_deeply({ map { %$_ } @{$is->{rollouts}} }, { id => 1, name => 'now',
-    feed => 'default', version => '2.0', running => 1, targeted => undef,
-    waiting => undef, success => undef, failure => undef },
-    'of its rollouts what runs');
+    feed => 'default', version => '2.0', running => 0, targeted => 20003,
+    waiting => 17000, success => 3000, failure => 3 },
+    'and its rollouts as well');
 like($s->gbctl('status')->{out},
     qr/\ADEFAULT: 20003 devices, 15002 online, counted 3m ago\n/,
     'and when that was');
+$s->sql('DELETE FROM goosebit.rollout_count');
+is_deeply({ map { %$_ } @{status()->{rollouts}} }, { id => 1, name => 'now',
+    feed => 'default', version => '2.0', running => 1, targeted => undef,
+    waiting => undef, success => undef, failure => undef },
+    'of one that was not counted yet, what runs');
 $s->sql('DELETE FROM goosebit.device_count');
 
 $r = $s->gbctl('status');

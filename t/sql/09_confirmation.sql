@@ -104,7 +104,7 @@ SELECT is(t.link('slot'), 'confirmationBase', 'the second slot');
 SELECT t.dev('none');
 SELECT is(t.link('none'), 'none', 'a third has none');
 SELECT is(t.why('none'), 'concurrency', 'and is told why');
-SELECT is((SELECT running::int FROM goosebit.rollout_counts(t.tid(), :r)), 2,
+SELECT is((SELECT running::int FROM goosebit.rollout_counts(t.tid(), ARRAY[:r])), 2,
           'counted as running');
 UPDATE goosebit.rollout SET max_concurrent = 100;
 

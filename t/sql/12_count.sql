@@ -75,5 +75,59 @@ SELECT bag_eq('SELECT t.counts(0)', $$VALUES
     ('Acme registered 20 1'), ('Acme finished 1 0'), ('Acme running 3 1'),
     ('Other unknown 7 2')$$, 'not where tick has stopped for an hour');
 
+-- Rollouts, together with the devices: the newest 20 that run where there are
+-- more than few. Device d1 has had one, d2 has it open, d3 has failed.
+SELECT t.sw('0.9') AS old, t.sw('2.0.0') AS sw \gset
+SELECT t.rollout(:old) AS r0, t.rollout(:sw) AS r1 \gset
+SELECT t.rollout(:sw, 'other') FROM generate_series(1, 19);
+UPDATE goosebit.rollout SET filter = 'sw_version<1.5', filter_ops = '{<}',
+    filter_fields = '{sw_version}', filter_values = '{1.5}' WHERE id = :r1;
+UPDATE goosebit.device SET sw_version = '2.0' WHERE controller_id = 'd7';
+INSERT INTO goosebit.action (tenant_id, device_id, id, software_id, version,
+    cause, cause_id, state, ended_at)
+SELECT t.tid(), (t.row(c)).id, n, :sw, '2.0.0', 'rollout', :r1, s,
+       CASE WHEN s <> 'running' THEN now() END
+FROM (VALUES ('d1', 11, 'finished'), ('d2', 12, 'error'),
+             ('d2', 13, 'running'), ('d3', 14, 'error')) AS v (c, n, s);
+
+CREATE FUNCTION t.rollouts(kept boolean) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT c::text FROM goosebit.rollout_counts(t.tid(), ARRAY(
+        SELECT x.id FROM goosebit.rollouts_running(t.tid()) x), kept) c
+$$;
+CREATE FUNCTION t.count_all(few int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    slices int := 0;
+BEGIN
+    UPDATE goosebit.tick_state SET counted_at = '-infinity';
+    WHILE goosebit.devices_count(now(), 60, 10, few) = 10 LOOP
+        slices := slices + 1;
+    END LOOP;
+    RETURN slices;
+END $$;
+
+SELECT is(t.count_all(25), 3, 'nobody has more than few');
+SELECT is_empty('TABLE goosebit.rollout_count', 'no rollout is counted');
+SELECT is(t.count_all(23), 3, 'one tenant has');
+SELECT bag_eq('SELECT t.rollouts(true)', 'SELECT t.rollouts(false)',
+    'rollouts counted in slices are counted as at once');
+SELECT is((SELECT concat_ws(' ', targeted, waiting, running, success, failure)
+    FROM goosebit.rollout_counts(t.tid(), ARRAY[:r1], true)), '23 20 1 1 1',
+    'which is right');
+SELECT is((SELECT count(DISTINCT rollout_id)::int FROM goosebit.rollout_count),
+    20, 'no more than 20 of a tenant');
+SELECT is((SELECT concat_ws(' ', state, targeted, waiting)
+    FROM goosebit.rollout_counts(t.tid(), ARRAY[:r0], true)), 'running',
+    'of others nothing is known');
+
+UPDATE goosebit.rollout SET state = 'paused' WHERE id = :r1;
+SELECT t.rollout(:sw) AS r2 \gset
+SELECT is((SELECT targeted FROM goosebit.rollout_counts(t.tid(), ARRAY[:r2],
+    true)), NULL, 'a new one has not been counted');
+SELECT t.count_all(23);
+SELECT is((SELECT targeted FROM goosebit.rollout_counts(t.tid(), ARRAY[:r2],
+    true)), 24::bigint, 'now it has');
+SELECT is_empty(format('SELECT FROM goosebit.rollout_count
+    WHERE rollout_id = %s', :r1), 'one that no longer runs is forgotten');
+
 SELECT * FROM finish();
 ROLLBACK;

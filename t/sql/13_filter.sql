@@ -92,7 +92,7 @@ CREATE FUNCTION t.by(cid text) RETURNS int LANGUAGE sql AS $$
 $$;
 CREATE FUNCTION t.counts(rid int) RETURNS text LANGUAGE sql AS $$
     SELECT c.state || ' ' || targeted || ' ' || waiting
-    FROM goosebit.rollout_counts(t.tid(), rid) c
+    FROM goosebit.rollout_counts(t.tid(), ARRAY[rid]) c
 $$;
 SELECT id AS r4 FROM goosebit_admin.rollout_create('acme', '4.0.0',
     '{"filter": "attr.ram=512 or sw_version=1.2"}',

@@ -1,8 +1,8 @@
 -- rollout explain answers for each kind of device what decide() says of every
--- device.
+-- device, and the counts of rollouts what rollout_devices() does.
 
 \i t/sql/lib.psql
-SELECT plan(15);
+SELECT plan(22);
 
 -- A fleet that differs in all that decide() reads.
 SELECT t.sw('1.0.0') AS one, t.sw('2.0.0', min_v => '0.9.0') AS two,
@@ -77,17 +77,44 @@ RETURNS text LANGUAGE sql AS $$
         most), format('SELECT * FROM t.each(%s, %s)', rid, most), name)
 $$;
 
+-- Counts, by kinds and of all rollouts at once, in whole and in parts, are
+-- those of the devices one by one.
+CREATE FUNCTION t.tallied(name text) RETURNS text LANGUAGE sql AS $$
+    SELECT bag_eq($q$
+        SELECT rollout_id, outcome, sum(devices)
+        FROM (SELECT min(id) AS a, percentile_disc(0.4) WITHIN GROUP
+                     (ORDER BY id) AS b, max(id) AS c
+              FROM goosebit.device) d,
+             (SELECT array_agg(id) AS ids FROM goosebit.rollout) r,
+             LATERAL (SELECT * FROM goosebit.rollout_tally(t.tid(), ids)
+                      UNION ALL
+                      SELECT * FROM goosebit.rollout_tally(t.tid(), ids, a - 1, b)
+                      UNION ALL
+                      SELECT * FROM goosebit.rollout_tally(t.tid(), ids, b, c)
+                     ) x
+        GROUP BY 1, 2 HAVING sum(devices) > 0
+    $q$, $q$
+        SELECT r.id, x.outcome, 2 * count(*)::numeric
+        FROM goosebit.rollout r,
+             LATERAL goosebit.rollout_devices(t.tid(), r.id) x
+        GROUP BY 1, 2
+    $q$, name || ': counts')
+$$;
+
 SELECT cmp_ok((SELECT count(*) FROM t.each(:newer, 1000)), '>=', 10::bigint,
               'the fleet has many reasons');
 SELECT t.same(:newer, 'the newer rollout');
+SELECT t.tallied('the newer rollout');
 SELECT t.same(:older, 'the older');
 SELECT t.same(:newer, 'no slot is free', 1);
 
 UPDATE goosebit.rollout SET generation = 1 WHERE id = :newer;
 SELECT t.same(:newer, 'after a retry');
+SELECT t.tallied('after a retry');
 UPDATE goosebit.rollout SET state = 'paused', state_reason = 'paused by me'
 WHERE id = :newer;
 SELECT t.same(:newer, 'paused');
+SELECT t.tallied('paused');
 SELECT is((SELECT guard_rail || ', ' || release
            FROM goosebit_admin.rollout_explain('acme', :newer::text, 60, 9)
            WHERE reason = 'paused'),
@@ -97,16 +124,20 @@ UPDATE goosebit.rollout SET state = 'running', filter = 'id~*5',
     filter_ops = '{~}', filter_fields = '{id}', filter_values = '{^.*5$}'
 WHERE id = :newer;
 SELECT t.same(:newer, 'for some of the devices');
+SELECT t.tallied('for some of the devices');
 SELECT t.same(:older, 'and for the others');
 UPDATE goosebit.rollout SET filter = NULL, filter_ops = NULL,
     filter_fields = NULL, filter_values = NULL, type = 'downloadonly'
 WHERE id = :newer;
 SELECT t.same(:newer, 'of another type');
+SELECT t.tallied('of another type');
 UPDATE goosebit.rollout SET state = 'aborted' WHERE id = :newer;
 SELECT t.same(:newer, 'aborted');
+SELECT t.tallied('aborted');
 SELECT t.same(:older, 'the older, when the newer is aborted');
 DELETE FROM goosebit.rollout WHERE id = :newer;
 SELECT t.same(:older, 'when it is deleted');
+SELECT t.tallied('when it is deleted');
 
 SELECT bag_has($$SELECT guard_rail, value, explanation, release
     FROM goosebit_admin.rollout_explain('acme', '$$ || :older || $$', 60, 1)$$,

@@ -96,9 +96,9 @@ subtest 'two final feedbacks at once' => sub {
             . " where action_id = $id"), 1, 'one final status is kept');
     }
 
-    is($s->value("select success from goosebit.rollout_counts(1, $r)"), 2,
+    is($s->value("select success from goosebit.rollout_counts(1, array[$r])"), 2,
         'each device is counted once');
-    is($s->value("select failure from goosebit.rollout_counts(1, $r)"), 0,
+    is($s->value("select failure from goosebit.rollout_counts(1, array[$r])"), 0,
         'and no failure');
 };
 
@@ -112,7 +112,7 @@ subtest 'sixteen finals of sixteen devices, each sent twice' => sub {
 
     is_deeply([together(@final)], [(200) x 16], 'all 200');
     is_deeply([together(reverse @final)], [(200) x 16], 'again');
-    is($s->value("select success from goosebit.rollout_counts(1, $r)"), 16,
+    is($s->value("select success from goosebit.rollout_counts(1, array[$r])"), 16,
         'none lost, none counted twice');
 };
 

@@ -169,6 +169,7 @@ FROM unnest(ARRAY[
     $$SELECT goosebit_admin.user_add('t u', 'viewer', NULL),
              goosebit_admin.user_set('t u', 'admin', NULL),
              goosebit_admin.user_delete('t u')$$,
+    $$SELECT goosebit_ddi.flush()$$,
     $$SELECT goosebit_ddi.seen('{1}', '{1}', '{1}', '{x}')$$]) AS what;
 
 SELECT is(t.uncovered(format(what, r.id)), NULL, format(what, r.feed))
@@ -265,7 +266,7 @@ $$, $$VALUES
     ('goosebit_admin.user_set'),
     ('goosebit_ddi.auto_confirm'), ('goosebit_ddi.confirmation_feedback'),
     ('goosebit_ddi.deployment_base'),           -- on offer
-    ('goosebit_ddi.seen')
+    ('goosebit_ddi.flush'), ('goosebit_ddi.seen')
 $$, 'and all but these have changed some quiet answer');
 
 -- Starts of rollouts, and what tick keeps of the journal.

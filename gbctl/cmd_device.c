@@ -40,7 +40,7 @@ static const cli_option_t  device_assign_options[] = {
     { "confirm", 0, NULL, "it waits to be confirmed", 0 },
     DEVICE_FILTER,
     { "type", 0, "TYPE", "forced, soft or downloadonly (forced)", 0 },
-    { "window", 0, "WINDOW", "when it may start", CLI_LATER },
+    { "window", 0, "W", "when it may start: [DAYS] HH:MM-HH:MM [ZONE]", 0 },
     DEVICE_END
 };
 
@@ -284,10 +284,10 @@ cmd_device_show(cli_t *cli)
     res = db_call(cli, "SELECT id, name, hw_model, hw_revision, sw_version,"
                   " feed, mode, state, progress, target_version, last_seen,"
                   " online, reason, last_ip, attributes, tags,"
-                  " assigned_software, assigned_version, force_update,"
-                  " auto_confirm, poll_time_text AS poll_time, auth, blocked,"
-                  " open_action, installed_action, poll_links, registered,"
-                  " created"
+                  " assigned_software, assigned_version,"
+                  " assigned_window, force_update, auto_confirm,"
+                  " poll_time_text AS poll_time, auth, blocked, open_action,"
+                  " installed_action, poll_links, registered, created"
                   " FROM goosebit_admin.device_show($1, $2, $3, $4)", 4,
                   cli->tenant, cli->argv[0], poll_time, updates);
 

@@ -44,10 +44,11 @@ cmd_device_assign(cli_t *cli)
         return false;
     }
 
-    return device_change(cli, cli->argc - 1, &words, "device_assign", 3,
+    return device_change(cli, cli->argc - 1, &words, "device_assign", 4,
                          cli->argv[cli->argc - 1],
                          cli_opt(cli, "type"),
-                         cli_has(cli, "confirm") ? "t" : "f");
+                         cli_has(cli, "confirm") ? "t" : "f",
+                         cli_opt(cli, "window"));
 }
 
 

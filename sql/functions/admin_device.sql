@@ -144,7 +144,8 @@ RETURNS TABLE (
     feed text, mode text, state text, progress int, target_version text,
     last_seen timestamptz, online boolean, reason text, last_ip text,
     attributes jsonb, tags text[], assigned_software int,
-    assigned_version text, force_update boolean, auto_confirm boolean,
+    assigned_version text, assigned_window text, force_update boolean,
+    auto_confirm boolean,
     poll_time_text text, auth text, blocked boolean, open_action json,
     installed_action int, poll_links text[], registered timestamptz,
     created timestamptz
@@ -172,7 +173,9 @@ BEGIN
                 WHEN dev.state = 'finished' THEN 100 END,
            d.version, s.seen_at, goosebit.online(s.seen_at, every, now()),
            d.reason, s.address, COALESCE(c.attributes, '{}'), dev.tags,
-           dev.assigned_software_id, w.version, dev.force_update,
+           dev.assigned_software_id, w.version,
+           CASE WHEN dev.assigned_software_id IS NOT NULL
+                THEN dev.assigned_window END, dev.force_update,
            dev.auto_confirm, (every * interval '1 second')::text,
            CASE WHEN dev.token IS NULL THEN 'none' ELSE 'token' END,
            dev.blocked,

@@ -23,7 +23,7 @@ AS $$
         'name', d.name, 'feed', d.feed, 'mode', d.mode,
         'assigned_software', d.assigned_software_id,
         'assignment', d.assignment, 'type', d.assigned_type,
-        'confirm', d.assigned_confirm,
+        'confirm', d.assigned_confirm, 'window', d.assigned_window,
         'force_update', d.force_update, 'tags', d.tags,
         'poll_time', d.poll_time * interval '1 second',
         'token', CASE WHEN d.token IS NULL THEN 'none' ELSE 'set' END,
@@ -274,10 +274,12 @@ COMMENT ON FUNCTION goosebit_admin.device_set IS
 
 
 -- Each assignment is a target of its own, so giving the same software again
--- tries it again.
+-- tries it again. time_window: when it may start (window_read()), NULL: at any
+-- time.
 CREATE FUNCTION goosebit_admin.device_assign(tenant text, devices text[],
                                              software text, type text,
-                                             confirm boolean)
+                                             confirm boolean,
+                                             time_window text DEFAULT NULL)
 RETURNS SETOF goosebit_admin.device_change
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -290,6 +292,8 @@ DECLARE
     locked goosebit.device[];
     misfit goosebit.device;
 BEGIN
+    PERFORM goosebit.window_check(time_window);
+
     -- Held until the end, so that nobody deletes it meanwhile.
     PERFORM FROM goosebit.software x
     WHERE x.tenant_id = t AND x.id = s FOR KEY SHARE;
@@ -329,7 +333,7 @@ BEGIN
                    'assigned_software_id', s,
                    'assigned_type', COALESCE(device_assign.type, 'forced'),
                    'assigned_confirm', COALESCE(confirm, false),
-                   'assigned_window', NULL))
+                   'assigned_window', time_window))
         FROM unnest(locked) AS d)) w;
 END
 $$;

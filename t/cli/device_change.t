@@ -161,6 +161,46 @@ is($s->value("SELECT assigned_type FROM goosebit.device "
     . "WHERE controller_id = 'a'"), 'soft', 'is stored');
 
 
+# a window of its own: shut for half a week, then open all week
+
+$f->register('win', sw_version => '1.0');
+my $day = (qw(Sun Mon Tue Wed Thu Fri Sat))[((gmtime)[6] + 3) % 7];
+my $shut = "$day 01:00-02:00 Europe/Berlin";
+$r = json('assign', 'win', $three, '--window', $shut);
+is($r->[0]{after}{window}, $shut, '--window: part of the change');
+is(last_audit()->[3]{window}, $shut, 'audited');
+is_deeply([@{show('win')}{qw(assigned_window reason poll_links)}],
+    [$shut, 'outside_window', []], 'shown');
+my ($rail) = grep { $_->{rail} eq 'window' }
+    @{json('explain', 'win')->{guard_rails}};
+is_deeply([@$rail{qw(passed detail)}], [$false, $shut],
+    'and in explain');
+is(($f->poll('win'))[0], undef, 'outside: nothing on offer');
+gbctl('assign', 'win', $three, '--window', 'Mon-Sun 00:00-00:00');
+my ($link, $offer) = $f->poll('win');
+is($link, 'deploymentBase', 'inside: on offer');
+is($s->get(ddi('win', $link, $offer))->{json}{deployment}{maintenanceWindow},
+    'available', 'and says so');
+gbctl('assign', 'win', $three);
+is(show('win')->{assigned_window}, undef, 'assigned again without');
+
+$n = audit();
+for (['now and then', 'no window such as'], ['25:00-26:00', 'out of range'],
+    ['Mon-Freitag 22:00-04:00', '"mon-freitag" is no day'],
+    ['22:00-04:00 Europe/Berlinn', 'there is no time zone "Europe/Berlinn"'],
+    ['22:00-04:00 UTC+2', 'there is no time zone'],
+    ["22:00-04:00\n", 'must not have control characters'],
+    ['', 'must have 1 to 255 bytes'])
+{
+    my ($window, $why) = @$_;
+    $r = gbctl('assign', 'win', $three, '--window', $window);
+    is($r->{exit}, 2, "--window \"$window\": exit 2");
+    like($r->{err}, qr/\Agbctl: window.*\Q$why\E[^\n]*\n(?:.+\n)?\z/,
+        'says why');
+}
+is(audit(), $n, 'nothing is stored');
+
+
 # superseding: at once if not fetched, by cancelAction if it was
 
 gbctl('set', 'a', 'b', '--mode', 'rollout');

@@ -99,7 +99,6 @@ wrong($_->[0], $_->[1]) for map {
     ['device add a --mode x', 'option "--mode": "x" is none of .*'],
     ['device add a --token x --new-token', '--token and --new-token .*'],
     ['device assign a 1 --type hard', 'option "--type": "hard" is none .*'],
-    ['device assign a 1 --window x', 'option "--window" is not yet .*'],
     ['device autoconfirm a maybe', '"maybe" is neither "on" nor "off"'],
     ['device token a', 'give one of .*'],
     ['device token a --new --clear', 'give one of .*'],

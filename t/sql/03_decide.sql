@@ -287,6 +287,15 @@ FROM (VALUES
     ('29:00-20:00', '2026-11-23 12:00Z', false),
     ('now and then', '2026-11-23 12:00Z', false)) AS w (spec, at, want);
 SELECT ok(goosebit.window_open(NULL, now()), 'no window is always open');
+SELECT lives_ok(format('SELECT goosebit.window_check(%L)', spec),
+    COALESCE(spec, 'none') || ' may be stored')
+FROM unnest('{22:00-04:00,"Mon-Fri 22:00-04:00 Europe/Berlin",
+              " sat,SUN 00:00-24:00 utc",NULL}'::text[]) AS w (spec);
+SELECT throws_ok(format('SELECT goosebit.window_check(%L)', spec), 'GB007',
+    NULL, spec || ' may not')
+FROM unnest('{"",x,22:00,25:00-01:00,22:60-01:00,"Mon- 22:00-04:00",
+              "Tag 22:00-04:00","22:00-04:00 Nowhere/Land",
+              "22:00-04:00 UTC+2"}'::text[]) AS w (spec);
 UPDATE goosebit.rollout SET maintenance_window = 'shut' WHERE id = :r2;
 SELECT t.dev('w');
 SELECT is(t.why('w'), 'outside_window', 'nothing starts outside');

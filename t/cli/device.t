@@ -133,7 +133,7 @@ my $show = json('show', 'b');
 is_deeply([sort keys %$show], [sort qw(id name hw_model hw_revision
     sw_version feed mode state progress target_version last_seen online
     reason last_ip attributes tags assigned_software assigned_version
-    force_update auto_confirm poll_time auth blocked open_action
+    assigned_window force_update auto_confirm poll_time auth blocked open_action
     installed_action poll_links registered created)], 'show: fields');
 is($show->{reason}, 'running', 'show: reason');
 is($show->{attributes}{region}, 'eu', 'show: attributes');
@@ -244,8 +244,7 @@ for (['list', '--sort', 'sate'], ['list', '--limit', '-1'], ['list', 'x'],
     ['add', 'q', '--mode', 'x'], ['add', 'q', '--token', 'a', '--new-token'],
     ['token', 'a'], ['token', 'a', '--new', '--clear'],
     ['token', 'a', '--set', 'T'], ['confirm'], ['deny'],
-    ['autoconfirm', 'a'], ['autoconfirm', 'a', 'yes'], ['import', 'x.csv'],
-    ['export'])
+    ['autoconfirm', 'a'], ['autoconfirm', 'a', 'yes'])
 {
     $r = gbctl(@$_);
     is($r->{exit}, 2, "@$_: exit 2");
@@ -255,7 +254,6 @@ for (['list', '--sort', 'sate'], ['list', '--limit', '-1'], ['list', 'x'],
 }
 like(gbctl('list', '--sort', 'sate')->{err}, qr/did you mean "state"/,
     'a near miss');
-like(gbctl('export')->{err}, qr/not yet supported/, 'says so');
 is(gbctl('list', '-t', 'NOBODY')->{exit}, 1, 'no such tenant: exit 1');
 is(gbctl({ env => { GOOSEBIT_DB_URI =>
     'postgresql:///none?host=/nowhere' } }, 'list')->{exit}, 3,

@@ -34,7 +34,9 @@ static bool rollout_pause(cli_t *cli);
 static bool rollout_resume(cli_t *cli);
 static bool rollout_retry(cli_t *cli);
 static bool rollout_show(cli_t *cli);
-static bool rollout_set_paused(cli_t *cli, const char *paused);
+static bool rollout_change(cli_t *cli, const out_list_t *spec,
+    const char *verb, const char *sql);
+static bool rollout_savepoint(cli_t *cli, const char *sql);
 
 
 static const cli_option_t  rollout_create_opts[] = {
@@ -143,6 +145,16 @@ static const out_column_t  rollout_device_columns[] = {
 
 static const out_list_t  rollout_device_spec = { "no devices", "id",
                                                  rollout_device_columns };
+
+
+static const out_column_t  rollout_state_columns[] = {
+    { "id", NULL, OUT_AUTO, false },
+    { "state", NULL, OUT_STATE, false },
+    { NULL, NULL, OUT_AUTO, false }
+};
+
+static const out_list_t  rollout_state_spec = { "no rollouts", "id",
+                                                rollout_state_columns };
 
 
 static bool
@@ -445,31 +457,18 @@ rollout_create_options(cli_t *cli, json_t *options)
 static bool
 rollout_pause(cli_t *cli)
 {
-    return rollout_set_paused(cli, "true");
+    return rollout_change(cli, &rollout_state_spec, "pause",
+                          "SELECT * FROM goosebit_admin.rollout_pause($1, $2,"
+                          " true)");
 }
 
 
 static bool
 rollout_resume(cli_t *cli)
 {
-    return rollout_set_paused(cli, "false");
-}
-
-
-static bool
-rollout_set_paused(cli_t *cli, const char *paused)
-{
-    static const out_column_t  columns[] = {
-        { "id", NULL, OUT_AUTO, false },
-        { "state", NULL, OUT_STATE, false },
-        { NULL, NULL, OUT_AUTO, false }
-    };
-
-    static const out_list_t  spec = { "no rollouts", "id", columns };
-
-    return out_query(cli, &spec,
-                     "SELECT * FROM goosebit_admin.rollout_pause($1, $2,"
-                     " $3)", 3, cli->tenant, cli->argv[0], paused);
+    return rollout_change(cli, &rollout_state_spec, "resume",
+                          "SELECT * FROM goosebit_admin.rollout_pause($1, $2,"
+                          " false)");
 }
 
 
@@ -499,7 +498,54 @@ rollout_delete(cli_t *cli)
 {
     static const out_list_t  spec = { "nothing", "id", NULL };
 
-    return out_query(cli, &spec,
-                     "SELECT * FROM goosebit_admin.rollout_delete($1, $2)",
-                     2, cli->tenant, cli->argv[0]);
+    return rollout_change(cli, &spec, "delete",
+                          "SELECT * FROM goosebit_admin.rollout_delete($1,"
+                          " $2)");
+}
+
+
+/*
+ * Runs the verb. A dry run lists the devices that it would touch, unless the
+ * verb is refused: it is tried, and taken back so that they are still those.
+ */
+
+static bool
+rollout_change(cli_t *cli, const out_list_t *spec, const char *verb,
+    const char *sql)
+{
+    PGresult  *res;
+
+    if (!cli->dry_run) {
+        return out_query(cli, spec, sql, 2, cli->tenant, cli->argv[0]);
+    }
+
+    if (!rollout_savepoint(cli, "SAVEPOINT dry")) {
+        return false;
+    }
+
+    res = db_call(cli, sql, 2, cli->tenant, cli->argv[0]);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    PQclear(res);
+
+    return rollout_savepoint(cli, "ROLLBACK TO dry")
+           && out_query(cli, &rollout_device_spec,
+                        "SELECT * FROM goosebit_admin.rollout_touched($1, $2,"
+                        " $3)", 3, cli->tenant, cli->argv[0], verb);
+}
+
+
+static bool
+rollout_savepoint(cli_t *cli, const char *sql)
+{
+    PGresult  *res;
+
+    res = db_call(cli, sql, 0);
+
+    PQclear(res);
+
+    return res != NULL;
 }

@@ -332,6 +332,32 @@ COMMENT ON FUNCTION goosebit_admin.rollout_devices IS
     'the devices of a rollout, one row each';
 
 
+-- Whom a verb would touch, as a dry run lists them: pause and resume those that
+-- wait, unless it is so already; delete all of its devices, unless it was
+-- aborted and is nobody's any more.
+CREATE FUNCTION goosebit_admin.rollout_touched(tenant text, rollout text,
+                                               verb text)
+RETURNS TABLE (id text, state text, action_id int, progress int,
+               sw_version text, last_seen timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
+AS $$
+    SELECT d.*
+    FROM goosebit.rollout r,
+         LATERAL goosebit_admin.rollout_devices($1, $2, CASE
+             WHEN $3 <> 'delete' THEN 'waiting' END) d
+    WHERE r.tenant_id = goosebit.tenant_id($1)
+      AND r.id = goosebit.rollout_find(goosebit.tenant_id($1), $2)
+      AND CASE $3 WHEN 'pause' THEN r.state = 'running'
+                  WHEN 'resume' THEN r.state = 'paused'
+                  ELSE r.state <> 'aborted' END
+$$;
+COMMENT ON FUNCTION goosebit_admin.rollout_touched IS
+    'the devices for which a verb would change something';
+
+
 -- Its open actions, oldest first, for a picture of what goes on.
 CREATE FUNCTION goosebit_admin.rollout_open(tenant text, rollout text,
                                             row_limit int)

@@ -130,7 +130,17 @@ is_deeply(counts($id), { targeted => 5, running => 1, success => 2,
 # pause, resume
 
 register('e');
+is(gbctl('pause', $id, '--dry-run', '-o', 'name')->{out}, "e\n",
+    'pause: dry run lists who would have to wait');
+is(gbctl('resume', $id, '--dry-run', '-o', 'name')->{out}, '',
+    'resume: it is not paused, nobody');
+is(json('show', $id)->{state}, 'running', 'pause: dry run pauses nothing');
 is(gbctl('pause', $id)->{exit}, 0, 'pause: exit 0');
+is(gbctl('pause', $id, '--dry-run', '-o', 'name')->{out}, '',
+    'pause again: nobody');
+is_deeply([map { "$_->{id} $_->{state}" }
+    @{json('resume', $id, '--dry-run')}], ['e waiting'],
+    'resume: dry run lists who may start');
 is(json('show', $id)->{state}, 'paused', 'pause: state');
 is(json('show', $id)->{why}, 'paused by postgres', 'pause: why');
 is(scalar action('e'), undef, 'paused: nothing starts');
@@ -175,6 +185,8 @@ my $next = gbctl('create', '--software', '3.0.0')->{out} + 0;
 $at{$_} = action($_) for qw(a b);
 $s->get(ddi('b', 'deploymentBase', $at{b}));
 is(gbctl('delete', $next)->{exit}, 1, 'delete: refused with open actions');
+is(error('delete', $next, '--dry-run')->{code}, 'in_use',
+    'delete: refused in a dry run as well');
 is_deeply([map { "$_->{id} $_->{result}" }
     @{json('abort', $next, '--dry-run')}], ['a ended', 'b asked'],
     'abort: dry run says who would be cancelled, and how');
@@ -191,7 +203,15 @@ is($s->post(ddi('b', 'cancelAction', $at{b}, 'feedback'), json => { status =>
     ->{status}, 200, 'b confirms its cancel');
 is_deeply(counts($next)->{canceled}, 2, 'both are counted as canceled');
 
+is(gbctl('delete', $next, '--dry-run', '-o', 'name')->{out}, '',
+    'delete: dry run, an aborted one has nobody');
 is(gbctl('delete', $next)->{exit}, 0, 'delete: exit 0');
+is(gbctl('delete', $id, '--dry-run', '-o', 'name')->{out},
+    "a\nb\nc\nd\ne\nlate\nsame\n",
+    'delete: dry run lists its devices');
+is(gbctl('show', $id)->{exit}, 0, 'delete: dry run deletes nothing');
+is(error($_, 'nobody', '--dry-run')->{code}, 'not_found',
+    "$_: dry run of none") for qw(pause resume delete);
 is(error('show', $next)->{code}, 'not_found', 'deleted');
 is(error($_, '999')->{code}, 'not_found', "$_: not found")
     for qw(pause resume abort delete retry devices explain);

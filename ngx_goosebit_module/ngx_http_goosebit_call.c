@@ -86,6 +86,9 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
     { call("seen", "$1, $2, $3, $4"),
       NGX_HTTP_GOOSEBIT_CLASS_SOLO, 4, { I, B, B, T } },
 
+    { call("tenants", "$1"),
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 1, { T } },
+
     { call("tick", "$1"),
       NGX_HTTP_GOOSEBIT_CLASS_SOLO, 1, { i } },
 

@@ -29,6 +29,7 @@ struct ngx_http_goosebit_sync_s {
     ngx_uint_t                      chunk;          /* on its way */
     ngx_pool_t                     *pool;           /* of the chunk */
     ngx_pool_t                     *tick_pool;      /* of a tick under way */
+    ngx_uint_t                      tenants;        /* 1: those are made */
 
     ngx_http_goosebit_journal_t    *journal;        /* of worker 0, where */
     ngx_http_goosebit_sync_zone_t  *zone;           /* there is a zone */
@@ -46,6 +47,8 @@ static void ngx_http_goosebit_sync_sent(ngx_http_goosebit_pg_result_t *result,
 static void ngx_http_goosebit_sync_restore(ngx_http_goosebit_sync_t *sync);
 static void ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync);
 static void ngx_http_goosebit_sync_ticked(
+    ngx_http_goosebit_pg_result_t *result, void *data);
+static void ngx_http_goosebit_sync_tenants(
     ngx_http_goosebit_pg_result_t *result, void *data);
 static void ngx_http_goosebit_sync_gauge(ngx_http_goosebit_sync_t *sync);
 
@@ -81,10 +84,13 @@ ngx_http_goosebit_sync_init(ngx_cycle_t *cycle,
         }
     }
 
-    /* workers start together, and need not write together */
+    /*
+     * Workers start together, and need not write together; devices wait for
+     * new tenants.
+     */
 
-    ngx_add_timer(&sync->timer,
-                  1 + ngx_random() % NGX_HTTP_GOOSEBIT_SYNC_EVERY);
+    ngx_add_timer(&sync->timer, ngx_worker == 0 ? 1
+                  : 1 + ngx_random() % NGX_HTTP_GOOSEBIT_SYNC_EVERY);
 
     return sync;
 }
@@ -416,6 +422,8 @@ ngx_http_goosebit_sync_restore(ngx_http_goosebit_sync_t *sync)
 }
 
 
+/* before the first tick: the tenants that were added to goosebit.yaml */
+
 static void
 ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync)
 {
@@ -431,16 +439,25 @@ ngx_http_goosebit_sync_tick(ngx_http_goosebit_sync_t *sync)
     }
 
     q = ngx_http_goosebit_pg_create(sync->tick_pool,
-                                    NGX_HTTP_GOOSEBIT_CALL_TICK);
+                                    sync->tenants
+                                        ? NGX_HTTP_GOOSEBIT_CALL_TICK
+                                        : NGX_HTTP_GOOSEBIT_CALL_TENANTS);
     if (q == NULL) {
         ngx_destroy_pool(sync->tick_pool);
         sync->tick_pool = NULL;
         return;
     }
 
-    ngx_http_goosebit_pg_add_int(q, sync->mcf->config->poll_time);
+    if (sync->tenants) {
+        ngx_http_goosebit_pg_add_int(q, sync->mcf->config->poll_time);
+        q->handler = ngx_http_goosebit_sync_ticked;
 
-    q->handler = ngx_http_goosebit_sync_ticked;
+    } else {
+        ngx_http_goosebit_pg_add_texts(q, sync->mcf->tenants.elts,
+                                       sync->mcf->tenants.nelts);
+        q->handler = ngx_http_goosebit_sync_tenants;
+    }
+
     q->data = sync;
 
     ngx_http_goosebit_pg_submit(sync->mcf->pg, q);
@@ -457,6 +474,41 @@ ngx_http_goosebit_sync_ticked(ngx_http_goosebit_pg_result_t *result,
 
     ngx_destroy_pool(sync->tick_pool);
     sync->tick_pool = NULL;
+}
+
+
+/* the answer: those that can't be made, as gbctl tenant add could not */
+
+static void
+ngx_http_goosebit_sync_tenants(ngx_http_goosebit_pg_result_t *result,
+    void *data)
+{
+    ngx_str_t                 *name;
+    ngx_uint_t                 i;
+    ngx_array_t               *refused;
+    ngx_http_goosebit_sync_t  *sync;
+
+    sync = data;
+
+    /* what went wrong in SQL would do so again, and nothing could tick */
+
+    sync->tenants = result->status != NGX_HTTP_SERVICE_UNAVAILABLE;
+
+    if (result->status == NGX_HTTP_OK
+        && ngx_http_goosebit_pg_texts(result, 0, "refused", sync->tick_pool,
+                                      &refused)
+           == NGX_OK)
+    {
+        name = refused->elts;
+
+        for (i = 0; i < refused->nelts; i++) {
+            ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                          "goosebit: tenant \"%V\" of goosebit.yaml has an "
+                          "invalid name and is not served", &name[i]);
+        }
+    }
+
+    ngx_http_goosebit_sync_ticked(result, data);
 }
 
 

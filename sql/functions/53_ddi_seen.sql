@@ -38,6 +38,41 @@ COMMENT ON FUNCTION goosebit_ddi.seen IS
     'stores last polls where newer; answers how many';
 
 
+-- At each start of the module. DEFAULT is there from the first migration on:
+-- where it is not, somebody has deleted it.
+CREATE FUNCTION goosebit_ddi.tenants(names text[])
+RETURNS TABLE (refused text[])
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text;
+BEGIN
+    refused := '{}';
+
+    FOR name IN
+        SELECT n FROM pg_catalog.unnest(names) n
+        WHERE pg_catalog.lower(n COLLATE "C") <> 'default'
+          AND NOT EXISTS (SELECT FROM goosebit.tenant t WHERE
+                          t.name_key = pg_catalog.lower(n COLLATE "C"))
+    LOOP
+        BEGIN
+            PERFORM goosebit_admin.tenant_add(name);
+        EXCEPTION
+            WHEN SQLSTATE 'GB002' THEN      -- another NGINX was first
+                NULL;
+            WHEN SQLSTATE 'GB003' THEN
+                refused := refused || name;
+        END;
+    END LOOP;
+
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION goosebit_ddi.tenants IS
+    'adds the tenants of goosebit.yaml; answers those with an invalid name';
+
+
 CREATE FUNCTION goosebit_ddi.status()
 RETURNS TABLE (tenant text, state text, devices bigint)
 LANGUAGE sql STABLE SECURITY DEFINER

@@ -14,6 +14,14 @@ SELECT throws_ok('SELECT goosebit_admin.tenant_add(NULL)', 'GB003', NULL,
 SELECT bag_has($$SELECT name FROM goosebit_admin.tenant_list()$$,
     $$VALUES ('Acme'), ('Other'), ('DEFAULT')$$, 'list');
 
+-- goosebit.yaml's
+SELECT is((SELECT refused
+    FROM goosebit_ddi.tenants('{Yaml,OTHER,a b,default}')), '{a b}',
+    'of those in goosebit.yaml the one that is no name is answered');
+SELECT bag_has($$SELECT name FROM goosebit_admin.tenant_list()$$,
+    $$VALUES ('Yaml'), ('Other')$$, 'the others are there, once');
+DELETE FROM goosebit.tenant WHERE name = 'Yaml';
+
 SELECT lives_ok($$SELECT goosebit_admin.tenant_set('other',
     '{"poll_time": 30, "auth": "strict", "max_updates": 7}')$$, 'set');
 SELECT is((SELECT (poll_time, auth, max_updates)::text

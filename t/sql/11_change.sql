@@ -162,6 +162,7 @@ FROM unnest(ARRAY[
       SELECT goosebit_admin.software_delete('acme', '{2.0.0}')$$,
     $$SELECT goosebit_admin.software_orphans('{x}', '{y}')$$,
     $$SELECT goosebit_admin.tenant_add('other')$$,
+    $$SELECT goosebit_ddi.tenants('{fromyaml}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"poll_time": 5}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"auth": "strict"}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"max_updates": 0}')$$,
@@ -266,7 +267,7 @@ $$, $$VALUES
     ('goosebit_admin.user_set'),
     ('goosebit_ddi.auto_confirm'), ('goosebit_ddi.confirmation_feedback'),
     ('goosebit_ddi.deployment_base'),           -- on offer
-    ('goosebit_ddi.flush'), ('goosebit_ddi.seen')
+    ('goosebit_ddi.flush'), ('goosebit_ddi.seen'), ('goosebit_ddi.tenants')
 $$, 'and all but these have changed some quiet answer');
 
 -- Starts of rollouts, and what tick keeps of the journal.

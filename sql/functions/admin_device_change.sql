@@ -232,7 +232,8 @@ AS $$
 DECLARE
     t      int := goosebit.tenant_id(tenant);
     tag    text;
-    fields jsonb;
+    d      goosebit.device;
+    wanted goosebit.device[] := '{}';
 BEGIN
     PERFORM goosebit.text_check('feed', device_set.feed);
     PERFORM goosebit.text_check('name', NULLIF(device_set.name, ''));
@@ -240,33 +241,33 @@ BEGIN
         PERFORM goosebit.text_check('tag', tag);
     END LOOP;
 
-    fields := jsonb_strip_nulls(jsonb_build_object(
-                  'feed', device_set.feed, 'mode', device_set.mode));
-    IF device_set.name IS NOT NULL THEN
-        fields := fields || jsonb_build_object('name', NULLIF(name, ''));
-    END IF;
-    IF device_set.poll_time IS NOT NULL THEN
-        fields := fields
-               || jsonb_build_object('poll_time', NULLIF(poll_time, 0));
-    END IF;
+    -- Field by field: jsonb_populate_record() takes many times as long.
+    FOR d IN SELECT x.* FROM goosebit.device_lock(t, devices) x LOOP
+        d.feed := COALESCE(device_set.feed, d.feed);
+        d.name := NULLIF(COALESCE(device_set.name, d.name), '');
+        d.poll_time := NULLIF(COALESCE(device_set.poll_time, d.poll_time), 0);
+
+        IF device_set.tags_add <> '{}' OR device_set.tags_remove <> '{}' THEN
+            d.tags := ARRAY(SELECT u.s COLLATE "C"
+                            FROM unnest(d.tags || device_set.tags_add) AS u (s)
+                            WHERE u.s <> ALL (device_set.tags_remove)
+                            GROUP BY 1 ORDER BY 1);
+        END IF;
+
+        IF device_set.mode <> d.mode THEN
+            d.mode_before := CASE device_set.mode WHEN 'pinned' THEN d.mode
+                             END;
+            IF device_set.mode NOT IN ('assigned', 'pinned') THEN
+                d.assigned_software_id := NULL;
+            END IF;
+            d.mode := device_set.mode;
+        END IF;
+
+        wanted := array_append(wanted, d);
+    END LOOP;
 
     RETURN QUERY
-    SELECT w.* FROM goosebit.device_write(t, 'device.set', ARRAY(
-        SELECT jsonb_populate_record(d, fields || jsonb_build_object('tags',
-                   ARRAY(SELECT u.s COLLATE "C"
-                         FROM unnest(d.tags || device_set.tags_add) AS u (s)
-                         WHERE u.s <> ALL (device_set.tags_remove)
-                         GROUP BY 1 ORDER BY 1))
-               || CASE
-                  WHEN device_set.mode = d.mode OR device_set.mode IS NULL
-                  THEN '{}'
-                  WHEN device_set.mode = 'pinned'
-                  THEN jsonb_build_object('mode_before', d.mode)
-                  WHEN device_set.mode = 'assigned'
-                  THEN '{"mode_before": null}'
-                  ELSE '{"mode_before": null, "assigned_software_id": null}'
-                  END)
-        FROM goosebit.device_lock(t, devices) d)) w;
+    SELECT w.* FROM goosebit.device_write(t, 'device.set', wanted) w;
 END
 $$;
 COMMENT ON FUNCTION goosebit_admin.device_set IS

@@ -127,9 +127,14 @@ ngx_http_goosebit_pg_host_keywords(ngx_conf_t *cf,
         }
     }
 
-    /* Kerberos would ask its servers, and wait for them */
+    /*
+     * goosebit.yaml is gbctl's as well, where libpq's default for the user
+     * is an operator; Kerberos would ask its servers, and wait for them.
+     */
 
-    if (ngx_http_goosebit_pg_host_default(cf, db, "gssencmode", "disable")
+    if (ngx_http_goosebit_pg_host_default(cf, db, "user", "goosebit_ddi")
+            != NGX_OK
+        || ngx_http_goosebit_pg_host_default(cf, db, "gssencmode", "disable")
             != NGX_OK
         || ngx_http_goosebit_pg_host_default(cf, db, "client_encoding",
                                              "UTF8")

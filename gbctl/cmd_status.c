@@ -133,11 +133,12 @@ status_screen(cli_t *cli, const PGresult *res)
     printf("%s: %s devices, %s online", tenant ? tenant : "-",
            devices ? devices : "-", online ? online : "-");
 
-    /* of a big fleet, some time ago */
+    /* a big fleet: some time ago, or for the first time and not yet whole */
 
-    if (counted != NULL
-        && strcmp(out_when(counted, when, sizeof(when)), "now") != 0)
-    {
+    if (counted == NULL) {
+        printf(", being counted");
+
+    } else if (strcmp(out_when(counted, when, sizeof(when)), "now") != 0) {
         printf(", counted %s", when);
     }
 

@@ -20,8 +20,8 @@ COMMENT ON FUNCTION goosebit_admin.schema_version IS
 
 -- One row, as cheap for a big fleet as for a small one: its devices and
 -- rollouts are those of the last whole count, of which counted says how old
--- it is. Rollouts are the newest 20 that are running; of one that was not yet
--- counted only what runs is known.
+-- it is; NULL: the first is still under way. Rollouts are the newest 20 that
+-- are running; of one that was not yet counted only what runs is known.
 CREATE FUNCTION goosebit_admin.status(tenant text, poll_time int)
 RETURNS TABLE (
     tenant_name text, devices bigint, online bigint, states json, actions json,
@@ -45,14 +45,18 @@ BEGIN
     SELECT COALESCE(sum(c.devices), 0)::bigint,
            COALESCE(sum(c.online), 0)::bigint,
            json_object_agg(w.state, COALESCE(c.devices, 0) ORDER BY w.i),
-           COALESCE(min(c.counted_at), now())
-    INTO devices, online, states, counted
+           COALESCE(bool_or(c.counted_at IS DISTINCT FROM now())
+                    FILTER (WHERE c.tenant_id IS NOT NULL), false),
+           min(c.counted_at)
+    INTO devices, online, states, many, counted
     FROM unnest('{unknown,registered,running,error,finished}'::text[])
          WITH ORDINALITY AS w (state, i)
     LEFT JOIN goosebit.device_counts(t.id, status.poll_time) c
         USING (state);
 
-    many := counted < now();
+    IF NOT many THEN
+        counted := now();
+    END IF;
 
     SELECT COALESCE(json_object_agg(c.state, c.n ORDER BY c.state), '{}')
     INTO actions

@@ -237,6 +237,36 @@ like($r->{out}, qr/\e\[\?1049h.*\e\[\?1049l/s, 'watch: a second screen');
 like($r->{out}, qr/7 of 7/, 'watch: all done');
 
 
+# and does not ask all the time where an answer takes long
+
+my $slow = gbctl('create', '--software', '2', '--feed', 'slow')->{out} + 0;
+$s->sql(<<'SQL');
+CREATE SEQUENCE public.looks;
+GRANT ALL ON SEQUENCE public.looks TO PUBLIC;
+ALTER FUNCTION goosebit_admin.rollout_show(text, text) RENAME TO show_fast;
+CREATE FUNCTION goosebit_admin.rollout_show(text, text)
+RETURNS TABLE (id int, name text, feed text, software text, state text,
+    targeted bigint, waiting bigint, running bigint, success bigint,
+    failure bigint, why text)
+LANGUAGE sql VOLATILE AS $$
+    SELECT pg_catalog.nextval('public.looks'), pg_catalog.pg_sleep(0.5);
+    SELECT f.id, f.name, f.feed, f.software, f.state, f.targeted, f.waiting,
+           f.running, f.success, f.failure, f.why
+    FROM goosebit_admin.show_fast($1, $2) f
+$$;
+SQL
+{
+    local %ENV = (%ENV, %{$s->env});
+    run(['sh', '-c', qq{timeout 5 "\$GBCTL" rollout watch $slow}]);
+}
+is($s->value('SELECT last_value FROM public.looks'), 1,
+    'watch: waits ten times as long as the answer took');
+$s->sql('DROP FUNCTION goosebit_admin.rollout_show(text, text)');
+$s->sql('ALTER FUNCTION goosebit_admin.show_fast(text, text)'
+    . ' RENAME TO rollout_show');
+gbctl('delete', $slow);
+
+
 # who may do what
 
 is($s->gbctl({ env => { PGUSER => 'see' } }, 'rollout', 'list')->{exit}, 3,
@@ -247,7 +277,7 @@ is($s->gbctl($viewer, 'rollout', 'list')->{exit}, 0, 'a viewer looks');
 is($s->gbctl($viewer, 'rollout', 'pause', $next)->{exit}, 4,
     'a viewer may not pause: exit 4');
 is($s->value(q{SELECT count(*) FROM goosebit.audit
-    WHERE verb = 'rollout.create' AND who = 'postgres'}), 4,
+    WHERE verb = 'rollout.create' AND who = 'postgres'}), 5,
     'the audit log has who created them');
 
 done_testing;

@@ -124,7 +124,25 @@ is_deeply({ map { %$_ } @{status()->{rollouts}} }, { id => 1, name => 'now',
     feed => 'default', version => '2.0', running => 1, targeted => undef,
     waiting => undef, success => undef, failure => undef },
     'of one that was not counted yet, what runs');
+
+# the first count is not complete
+
+$s->sql(<<'SQL');
+BEGIN;
+UPDATE goosebit.device_count SET devices_next = devices - 1000, devices = 0
+WHERE state = 'finished';
+UPDATE goosebit.device_count SET devices = 0 WHERE state = 'error';
+UPDATE goosebit.tick_state SET ran_at = now(), counted_at = '-infinity';
+UPDATE pg_class SET reltuples = 20000 WHERE oid = 'goosebit.device'::regclass;
+COMMIT;
+SQL
+$is = status();
+is_deeply([@$is{qw(devices counted)}, $is->{rollouts}[0]{targeted}],
+    [19000, undef, undef], 'as far as the first count has come');
+like($s->gbctl('status')->{out},
+    qr/\ADEFAULT: 19000 devices, 0 online, being counted\n/, 'says so');
 $s->sql('DELETE FROM goosebit.device_count');
+$s->sql("UPDATE goosebit.tick_state SET ran_at = '-infinity'");
 
 $r = $s->gbctl('status');
 like($r->{out}, qr/^Devices .*\berror 1\b/m, 'table: states');

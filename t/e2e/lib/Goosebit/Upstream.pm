@@ -63,6 +63,7 @@ TOML
 
 sub uri { $_[0]{uri} }
 sub dir { $_[0]{dir} }
+sub url { "http://127.0.0.1:$_[0]{port}" }
 sub http { Goosebit::HTTP->new(port => $_[0]{port}) }
 
 
@@ -121,7 +122,7 @@ sub _curl {
     my ($self, $path, @args) = @_;
     my $r = run(['curl', '-sS', '--fail-with-body', @args,
         ($self->{token} ? ('-H', "Authorization: Bearer $self->{token}") : ()),
-        "http://127.0.0.1:$self->{port}$path"]);
+        $self->url . $path]);
     die "$path: $r->{out}$r->{err}" if $r->{exit};
     return $json->decode($r->{out});
 }

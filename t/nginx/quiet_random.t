@@ -35,6 +35,10 @@ my @version = map { "$_.0.0" } 1 .. 4;
 my %software = map { $_ => $p->software($_) } @version;
 my @id = map { "d$_" } 1 .. 16;
 my @slow = map { "s$_" } 1 .. 4;            # of the late transactions only
+my @image = ('i1', 'i2');                   # wait for new images only
+my @hour = ('h1', 'h2');                    # for the hour of a rollout only
+my @all = (@id, @slow, @image, @hour);
+my ($newest, $due) = (4, 0);
 my @token = ('', 'right', 'wrong');
 
 # Some answers take a while, after SQL has looked: what changes meanwhile is
@@ -61,6 +65,7 @@ from generate_series(1, 9000) i;
 SQL
 $p->device($_, feed => pick(@feed), sw_version => pick(@version)) for @id;
 $p->device($_, feed => 'slow') for @slow;
+$p->device($_) for @image, @hour;
 $p->sql("update goosebit.device set token = sha256('right')"
     . " where controller_id in ('d1', 'd2', 'd3', 'd4')");
 
@@ -81,7 +86,7 @@ sub look {
     my $rows = $db->query(<<"SQL");
 select d.id, t.i, p.status, p.reason, p.poll_seconds, p.config_data, p.link,
        p.action_id, p.installed_id, p.next
-from unnest('{@{[join ',', @id, @slow]}}'::text[]) as d (id),
+from unnest('{@{[join ',', @all]}}'::text[]) as d (id),
      (values (0, null, null), (1, 'target', sha256('right')),
              (2, 'target', sha256('wrong'))) as t (i, scheme, digest),
      goosebit_ddi.poll_now('DEFAULT', d.id, t.scheme, t.digest, 'lax', 60, 6) p
@@ -275,25 +280,43 @@ sub verb {
 # An image comes: what those in mode latest wait for. Or a rollout's hour.
 sub event {
     my $since = time;
-    if (rand() < 0.3) {
-        later('1 s');
-    } else {
-        my $version = 5 + int(rand 1e6) . '.0.0';
-        $db->query("select * from goosebit_admin.software_add('default',"
-            . "'{\"name\": \"os\", \"version\": \"$version\","
-            . ' "format": "swu", "filename": "a.swu", "size": 1, "sha256": "'
-            . 'a' x 64 . '", "sha1": "' . 'b' x 40 . '", "md5": "' . 'c' x 32
-            . '", "hardware": [{"model": "default", "revision": "default"}]}'
-            . "')");
-        trace("software $version");
-    }
+    rand() < 0.3 ? later('1 s', pick(@feed)) : image();
     look($since);
 }
 
 
+sub image {
+    $newest++;
+    $db->query("select * from goosebit_admin.software_add('default',"
+        . "'{\"name\": \"os\", \"version\": \"$newest.0.0\","
+        . ' "format": "swu", "filename": "a.swu", "size": 1, "sha256": "'
+        . 'a' x 64 . '", "sha1": "' . 'b' x 40 . '", "md5": "' . 'c' x 32
+        . '", "hardware": [{"model": "default", "revision": "default"}]}'
+        . "')");
+    trace("software $newest.0.0");
+}
+
+
+# Those who wait are there anew, some with the newest image, some in a feed
+# that has nothing yet and is another than before. At once: whoever asks while
+# it is gone is there.
+sub renew {
+    $due++;
+    $db->query($_) for 'begin',
+        "select goosebit_admin.device_delete('default', '{"
+            . join(',', @image, @hour) . "}')",
+        'insert into goosebit.device (tenant_id, controller_id, state,'
+            . ' config_data_at, mode, sw_version, feed) values '
+            . join(', ', map({ "(1, '$_', 'registered', now(), 'latest',"
+                . " '$newest.0.0', 'none')" } @image),
+                map({ "(1, '$_', 'registered', now(), 'rollout', '1.0.0',"
+                    . " 'due-$due')" } @hour)),
+        'commit';
+}
+
+
 sub later {
-    my ($after) = @_;
-    my $feed = pick(@feed);
+    my ($after, $feed) = @_;
     $db->query("insert into goosebit.rollout (tenant_id, software_id, feed,"
         . " start_at, allow_downgrade) select 1, max(id), '$feed', now()"
         . " + interval '$after', true from goosebit.software"
@@ -366,18 +389,21 @@ sub evict {
 }
 
 
-# All ask at once, many of them for a while, and meanwhile things change; then
-# nothing does any more. Whoever keeps what is over by now keeps it for good.
+# All ask at once, many of them for a while, and meanwhile things change: by
+# verbs, by a transaction that began long before, by an image, by a rollout's
+# hour. Then nothing changes any more. Whoever keeps what is over by now keeps
+# it for good.
 sub calm {
+    my $began = time;
+    transaction() if !$opened;
+    renew();
     $db->query("select goosebit_admin.tenant_set('default', '{\"poll_time\": "
         . pick(60, 90) . "}')");
-    look();
+    look($began);
     harvest(0.1) for 1 .. 4;
 
     $db->query('update public.slow set often = 0.6');
-    for my $n (0, 1) {
-        ask($n, $_, 'right') for @id;
-    }
+    all();
     sleep 0.03;
     my $since = time;
     $db->query("select goosebit_admin.device_set('default', '{"
@@ -385,19 +411,28 @@ sub calm {
         . " null, '{}', '{}', " . (100 + int rand 900) . ')');
     look($since);
     verb() for 1, 2;
-    my $more = rand() < 0.5 ? 0.5 : 0;
-    later("$more s") if $more;
+    transaction();
+    $since = time;
+    image();
+    later('0.3 s', "due-$due");
+    sleep 0.4;
+    look($since);
 
-    my $until = time + $more + $late + $slack;
+    my $until = time + $late + $slack;
     while (@asked || time < $until) {
         @asked ? harvest(0.1) : sleep 0.05;
     }
     $db->query('update public.slow set often = 0.1');
-    for my $n (0, 1) {
-        ask($n, $_, 'right') for @id;
-    }
+    all();
     harvest(0.5) while @asked;
     trace('calm');
+}
+
+
+sub all {
+    for my $n (0, 1) {
+        ask($n, $_, 'right') for @all;
+    }
 }
 
 
@@ -414,7 +449,7 @@ while (time < $until && @wrong < 3) {
     my $x = rand;
     $steps++;
     if ($x < 0.93) {
-        ask(int rand 2, pick(@id, @slow), pick(@token, ('right') x 8));
+        ask(int rand 2, pick(@all), pick(@token, ('right') x 8));
     } elsif ($x < 0.955) {
         verb();
     } elsif ($x < 0.97) {
@@ -459,7 +494,7 @@ ok(wait_for(sub {
 
 sleep $late + $slack;
 look();
-for my $id (@id, @slow) {
+for my $id (@all) {
     for my $token (@token) {
         ask($_, $id, $token) for 0, 1;
     }

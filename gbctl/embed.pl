@@ -4,7 +4,6 @@
 use strict;
 use warnings;
 
-use List::Util qw(max);
 use Digest::SHA qw(sha256_hex);
 
 my ($out, @paths) = @ARGV;
@@ -37,8 +36,8 @@ for my $path (sort grep { m{/migrations/} } @paths) {
     my ($number) = $path =~ m{/(\d{4})_[a-z0-9_]+\.sql$};
 
     die "embed.pl: $path: not named NNNN_name.sql\n" if !defined $number;
-    die "embed.pl: $path: numbers start at 1, without a double\n"
-        if $number == 0 || $seen{$number + 0}++;
+    die "embed.pl: $path: numbers start at 1, without a gap or a double\n"
+        if $seen{$number + 0}++ || $number != keys %seen;
 
     add('MIGRATION', $number + 0, $path);
 }
@@ -57,7 +56,7 @@ my $digest = sha256_hex(join "\n",
 open my $fh, '>', $out or die "embed.pl: $out: $!\n";
 
 print {$fh} "/* made by gbctl/embed.pl */\n\n#include \"embed.h\"\n\n\n";
-printf {$fh} "const int   embed_last = %d;\n", max(keys %seen);
+printf {$fh} "const int   embed_last = %d;\n", scalar keys %seen;
 printf {$fh} "const char  embed_code[] = \"%s\";\n", $code;
 printf {$fh} "const char  embed_digest[] = \"%s\";\n\n\n", $digest;
 print {$fh} "const embed_t  embed_files[] = {\n";

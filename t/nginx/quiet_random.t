@@ -478,6 +478,24 @@ cmp_ok(($p->stacks)[$_]->get('/status')->{json}{cache}{evictions}, '>', 0,
     'some were thrown out') for 0, 1;
 
 
+# ---- who waits has its turn
+
+$db->query("select goosebit_admin.tenant_set('default',"
+    . " '{\"max_updates\": 100}')");
+renew();
+later('0 s', "due-$due");
+$db->query("update goosebit.rollout set max_concurrent = 1"
+    . " where feed = 'due-$due'");
+sleep $late;                            # nothing else ends their answers
+like($p->poll(0, $hour[0])->{text}, qr/deploymentBase/, 'one of two starts');
+ok(wait_for(sub { $p->poll($_, $hour[1])->{cache} eq 'HIT' }),
+    "the other waits at $_") for 0, 1;
+$db->query("select * from goosebit_admin.device_cancel('default',"
+    . " '{$hour[0]}', true)");
+ok(wait_for(sub { $p->poll(1, $hour[1])->{text} =~ /deploymentBase/ }, 5),
+    'until the first is done');
+
+
 # ---- in the end nothing is left undone
 
 my $left;

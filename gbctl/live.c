@@ -150,8 +150,10 @@ live_secret(cli_t *cli, const char *prompt, char *buf, size_t size)
     live.mute = live.before;
     live.mute.c_lflag &= ~(tcflag_t) ECHO;
 
-    fputs(prompt, stderr);
+    /* first, so that who is quick is not shown either */
+
     live_mute();
+    fputs(prompt, stderr);
 
     got = fgets(buf, (int) size, stdin) != NULL;
 

@@ -57,6 +57,8 @@ sub relay {
     my $listen = listener($address);
 
     return child {
+        # one side may be gone before the other's last words
+        local $SIG{PIPE} = 'IGNORE';
         my $select = IO::Select->new($listen);
         my %peer;
         for (;;) {

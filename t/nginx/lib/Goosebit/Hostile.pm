@@ -61,14 +61,14 @@ sub path {
 
 
 # {TABLE => digest of its rows}; when a device was seen is no harm, nor that
-# the clock goes on, which recounts the devices.
+# the clock goes on: tick() recounts the devices and marks the journal.
 sub digest {
     my ($self) = @_;
     my @tables = split ' ', $self->{s}->value("select string_agg(relname, ' '
         order by relname) from pg_class where relkind = 'r'
         and relnamespace = 'goosebit'::regnamespace
         and relname not in ('device_seen', 'device_count',
-            'tick_state')");
+            'tick_state', 'change_mark')");
     my $query = join ' union all ', map {
         "select '$_', md5(coalesce(string_agg(t::text, chr(10)
             order by t::text), '')) from goosebit.$_ t"

@@ -29,7 +29,7 @@ static bool cmd_db_init(cli_t *cli);
 static bool cmd_db_migrate(cli_t *cli);
 static bool cmd_db_status(cli_t *cli);
 static bool schema_lock(cli_t *cli);
-static bool schema_read(cli_t *cli, schema_t *state);
+static bool schema_read(cli_t *cli, schema_t *state, bool change);
 static const char *schema_damage(schema_t *state);
 static void schema_free(schema_t *state);
 static bool schema_refuse_damaged(cli_t *cli, const schema_t *state);
@@ -85,7 +85,7 @@ cmd_db_init(cli_t *cli)
     schema_t   state;
 
     if (!cli_config(cli, 0) || !db_connect(cli, DB_ANY_SCHEMA)
-        || !schema_lock(cli) || !schema_read(cli, &state))
+        || !schema_lock(cli) || !schema_read(cli, &state, true))
     {
         return false;
     }
@@ -143,7 +143,7 @@ cmd_db_migrate(cli_t *cli)
     schema_t   state;
 
     if (!db_connect(cli, DB_ANY_SCHEMA) || !schema_lock(cli)
-        || !schema_read(cli, &state))
+        || !schema_read(cli, &state, true))
     {
         return false;
     }
@@ -202,7 +202,9 @@ cmd_db_status(cli_t *cli)
 
     static const out_list_t  spec = { NULL, "state", columns };
 
-    if (!db_connect(cli, DB_ANY_SCHEMA) || !schema_read(cli, &state)) {
+    if (!db_connect(cli, DB_ANY_SCHEMA)
+        || !schema_read(cli, &state, false))
+    {
         return false;
     }
 
@@ -249,7 +251,7 @@ cmd_db_check(cli_t *cli)
     static const out_list_t  spec = { "no damage", "object", NULL };
 
     if (!cli_config(cli, 0) || !db_connect(cli, DB_ANY_SCHEMA)
-        || !schema_read(cli, &state))
+        || !schema_read(cli, &state, false))
     {
         return false;
     }
@@ -327,34 +329,44 @@ schema_lock(cli_t *cli)
 }
 
 
+/*
+ * From the table, where that may be: functions can be another version's.  Who
+ * wants to CHANGE the schema must be one who may.
+ */
+
 static bool
-schema_read(cli_t *cli, schema_t *state)
+schema_read(cli_t *cli, schema_t *state, bool change)
 {
     int          i;
-    bool         none;
+    bool         none, table;
     PGresult    *res;
     const char  *name;
 
     memset(state, 0, sizeof(schema_t));
 
-    res = db_call(cli, "SELECT 1 FROM pg_catalog.pg_class"
-                  " WHERE relname = 'migration' AND relkind = 'r'"
-                  " AND relnamespace = (SELECT oid FROM"
-                  " pg_catalog.pg_namespace WHERE nspname = 'goosebit')", 0);
+    res = db_call(cli, "SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+                  " FROM pg_catalog.pg_class c"
+                  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                  " WHERE n.nspname = 'goosebit' AND c.relname = 'migration'"
+                  " AND c.relkind = 'r'", 0);
 
     if (res == NULL) {
         return false;
     }
 
     none = PQntuples(res) == 0;
+    table = change || (!none && PQgetvalue(res, 0, 0)[0] == 't');
     PQclear(res);
 
     if (none) {
         return true;
     }
 
-    state->rows = db_call(cli, "SELECT name, sha256 FROM goosebit.migration"
-                          " ORDER BY name COLLATE \"C\"", 0);
+    state->rows = table
+                  ? db_call(cli, "SELECT name, sha256 FROM goosebit.migration"
+                            " ORDER BY name COLLATE \"C\"", 0)
+                  : db_call(cli, "SELECT name, sha256"
+                            " FROM goosebit_admin.schema_migrations()", 0);
 
     if (state->rows == NULL) {
         return false;

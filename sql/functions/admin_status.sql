@@ -18,6 +18,19 @@ COMMENT ON FUNCTION goosebit_admin.schema_version IS
     'digest of the applied schema, and its newest migration';
 
 
+-- The same row by row: "db status" of who may not read the table.
+CREATE FUNCTION goosebit_admin.schema_migrations()
+RETURNS TABLE (name text, sha256 text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.name, m.sha256 FROM goosebit.migration m
+    ORDER BY m.name COLLATE "C"
+$$;
+COMMENT ON FUNCTION goosebit_admin.schema_migrations IS
+    'checksums of what was applied';
+
+
 -- One row, as cheap for a big fleet as for a small one: its devices and
 -- rollouts are those of the last whole count, of which counted says how old
 -- it is; NULL: the first is still under way. Rollouts are the newest 20 that

@@ -213,6 +213,25 @@ is($s->gbctl({ env => { PGUSER => 'watcher' } }, 'status')->{exit}, 0,
     'viewer: may look');
 is($s->gbctl({ env => { PGUSER => 'watcher' } }, 'db', 'migrate')->{exit}, 4,
     'viewer: may not migrate');
+for my $rights (qw(viewer operator admin)) {
+    $s->sql("CREATE ROLE the_$rights LOGIN IN ROLE goosebit_$rights");
+    my $as = { env => { PGUSER => "the_$rights" } };
+    $r = $s->gbctl($as, 'db', 'status', '-o', 'json');
+    is_deeply([$r->{exit}, $r->{json}], [0, status()],
+        "$rights: db status") or diag $r->{err};
+    $r = $s->gbctl($as, 'db', 'check');
+    is_deeply([@$r{qw(exit err)}], [0, "no damage\n"], "$rights: db check");
+    for my $verb (qw(init migrate)) {
+        record('functions', 'f' x 64);
+        is($s->gbctl($as, 'db', 'status', '-o', 'json')->{json}{state},
+            'outdated', "$rights: sees what is outdated");
+        $r = $s->gbctl($as, 'db', $verb);
+        is($r->{exit}, 4, "$rights: may not $verb");
+        $s->gbctl('db', 'migrate');
+    }
+}
+is($s->gbctl({ env => { PGUSER => 'goosebit_ddi' } }, 'db', 'status')->{exit},
+    4, "the module's role may not ask");
 is($s->gbctl({ env => { PGUSER => 'goosebit_ddi' } }, 'status')->{exit}, 4,
     "the module's role has no business here");
 

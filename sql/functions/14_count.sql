@@ -76,6 +76,7 @@ BEGIN
     WHERE (c.devices, c.online, c.devices_next, c.online_next)
           IS DISTINCT FROM (c.devices_next, c.online_next, 0, 0);
     PERFORM goosebit.rollouts_count_end();
+    PERFORM goosebit.results_count(at, few);
     UPDATE goosebit.tick_state t
     SET count_tenant = NULL, count_device = NULL, counted_at = at;
     RETURN last.n;

@@ -33,7 +33,8 @@ COMMENT ON FUNCTION goosebit_admin.schema_migrations IS
 
 -- One row, as cheap for a big fleet as for a small one: its devices and
 -- rollouts are those of the last whole count, of which counted says how old
--- it is; NULL: the first is still under way. Rollouts are the newest 20 that
+-- it is; NULL: the first is still under way. Open actions and results are as
+-- of now. Rollouts are the newest 20 that
 -- are running; of one that was not yet counted only what runs is known.
 CREATE FUNCTION goosebit_admin.status(tenant text, poll_time int)
 RETURNS TABLE (
@@ -96,15 +97,12 @@ BEGIN
       ON w.tenant_id = r.tenant_id AND w.id = r.software_id
     WHERE c.state = 'running';
 
-    SELECT json_object_agg(w.state, COALESCE(c.n, 0) ORDER BY w.i)
+    SELECT json_object_agg(w.state, COALESCE(c.results, 0) ORDER BY w.i)
     INTO last_hour
     FROM unnest('{finished,error,rejected,canceled,timed_out}'::text[])
          WITH ORDINALITY AS w (state, i)
-    LEFT JOIN (SELECT a.state, count(*) AS n
-               FROM goosebit.action a
-               WHERE a.tenant_id = t.id
-                 AND a.ended_at >= now() - interval '1 hour'
-               GROUP BY a.state) c USING (state);
+    LEFT JOIN goosebit.results(t.id, CASE WHEN many THEN counted END) c
+        USING (state);
 
     RETURN NEXT;
 END

@@ -174,6 +174,7 @@ BEGIN
     DELETE FROM goosebit.rollout x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.software x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.device_count x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.result_count x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.tenant x WHERE x.id = tid;
 
     PERFORM goosebit.audit_write(0, 'tenant.delete', name,

@@ -107,6 +107,8 @@ VALUES (1, 'finished', 20000, 15000), (1, 'error', 3, 2);
 INSERT INTO goosebit.rollout_count (tenant_id, rollout_id, outcome, devices)
 VALUES (1, 1, 'waiting', 17000), (1, 1, 'running', 0), (1, 1, 'success', 3000),
     (1, 1, 'failure', 3), (1, 2, 'success', 5);
+INSERT INTO goosebit.result_count
+VALUES (1, 'finished', 4001), (1, 'rejected', 5);
 UPDATE goosebit.tick_state SET counted_at = now() - interval '3 minutes';
 COMMIT;
 SQL
@@ -116,6 +118,12 @@ is_deeply({ map { %$_ } @{$is->{rollouts}} }, { id => 1, name => 'now',
     feed => 'default', version => '2.0', running => 0, targeted => 20003,
     waiting => 17000, success => 3000, failure => 3 },
     'and its rollouts as well');
+is_deeply($is->{last_hour}, { finished => 4001, error => 0, rejected => 5,
+    canceled => 0, timed_out => 0 }, 'and the results up to then');
+$s->sql("UPDATE goosebit.action SET ended_at = now() - interval '1 minute'
+    WHERE id IN (12, 13)");
+is_deeply(status()->{last_hour}, { finished => 4002, error => 1,
+    rejected => 5, canceled => 0, timed_out => 0 }, 'and those since');
 like($s->gbctl('status')->{out},
     qr/\ADEFAULT: 20003 devices, 15002 online, counted 3m ago\n/,
     'and when that was');

@@ -129,5 +129,50 @@ SELECT is((SELECT targeted FROM goosebit.rollout_counts(t.tid(), ARRAY[:r2],
 SELECT is_empty(format('SELECT FROM goosebit.rollout_count
     WHERE rollout_id = %s', :r1), 'one that no longer runs is forgotten');
 
+-- Results of the last hour: kept as of ten seconds before a count, and gone on
+-- from there. A row an action: when it ended, seconds before now.
+DELETE FROM goosebit.action;
+CREATE FUNCTION t.ended(id int, ago int, state text) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO goosebit.action (tenant_id, device_id, id, software_id,
+        version, cause, cause_id, state, ended_at)
+    VALUES (t.tid(), (t.row('d1')).id, id, 1, '1', 'assigned', 1, state,
+            now() - ago * interval '1 second')
+$$;
+CREATE FUNCTION t.results(kept boolean) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', r.state, r.results)
+    FROM goosebit.results(t.tid(), CASE WHEN kept THEN
+        (SELECT counted_at FROM goosebit.tick_state) END) r
+    WHERE r.results > 0
+$$;
+SELECT t.ended(21, 3700, 'error'), t.ended(22, 3500, 'error'),
+       t.ended(23, 700, 'finished'), t.ended(24, 301, 'finished'),
+       t.ended(25, 300, 'canceled'), t.ended(26, 5, 'finished');
+CREATE TABLE t.hour (row text);
+INSERT INTO t.hour VALUES ('error 1'), ('finished 3'), ('canceled 1');
+SELECT bag_eq('SELECT t.results(false)', 'TABLE t.hour', 'an hour''s results');
+SELECT t.count_all(25);
+SELECT is_empty('TABLE goosebit.result_count', 'of few they are not kept');
+
+-- Five minutes ago all but the last had ended, and what then was fresh enough
+-- to be in it is older than an hour by now.
+UPDATE goosebit.tick_state SET counted_at = now() - interval '290 s';
+SELECT goosebit.results_count(now() - interval '290 s', 23);
+SELECT bag_eq('TABLE goosebit.result_count', $$VALUES
+    (t.tid(), 'error', 2::bigint), (t.tid(), 'finished', 2)$$,
+    'of many they are, up to ten seconds before');
+SELECT bag_eq('SELECT t.results(true)', 'TABLE t.hour',
+    'what has ended since is added, what is too old taken off');
+UPDATE goosebit.result_count SET results = 1000 WHERE state = 'finished';
+SELECT bag_eq('SELECT t.results(true)', $$VALUES ('error 1'),
+    ('finished 1001'), ('canceled 1')$$, 'the rest is not counted again');
+UPDATE goosebit.tick_state SET counted_at = now() - interval '1 hour';
+SELECT bag_eq('SELECT t.results(true)', 'TABLE t.hour',
+    'a count of more than an hour ago is no help');
+SELECT t.count_all(23);
+SELECT bag_eq('SELECT t.results(true)', 'TABLE t.hour', 'a new one is');
+SELECT is((SELECT sum(results) FROM goosebit.result_count), 4::numeric,
+    'and has replaced the old one');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -128,7 +128,7 @@ $(eval $(call variant,$(A),$(CC),-O1 $(SANITIZE)))
 $(B)/tools/%: t/tools/%.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(CC) $(COMMON) $(CFLAGS) -o $@ $< -lpthread
+	$(Q)$(CC) $(COMMON) $(CFLAGS) -o $@ $< -lpthread -lm
 
 
 # The module: nginx's own configure and make, from Debian's nginx-dev. Its

@@ -1,16 +1,17 @@
 package Bench;
 
-# What the benchmarks share: a stack that goes away with the program, wrk, and
-# CPU seconds of nginx's workers and of PostgreSQL.
+# What the benchmarks share: a stack that goes away with the program, wrk and
+# gbpoll, and CPU seconds of nginx's workers and of PostgreSQL.
 
 use strict;
 use warnings;
 
 use Exporter 'import';
 use File::Temp qw(tempdir);
+use JSON::PP;
 use POSIX ();
 
-our @EXPORT = qw(%env $tmp $dir out up cpu wrk median machine);
+our @EXPORT = qw(%env $tmp $dir out up cpu wrk gbpoll median machine);
 
 our (%env, $tmp, $dir);
 my $tick = POSIX::sysconf(&POSIX::_SC_CLK_TCK);
@@ -84,6 +85,18 @@ sub wrk {
         ? split ' ', $1 : die "wrk: $text\n";
     return { requests => $n, seconds => $us / 1e6, failed => $bad,
         p50_ms => $p50 / 1e3, p99_ms => $p99 / 1e3 };
+}
+
+
+# The same of gbpoll (t/tools), which costs the machine less: RATE requests a
+# second, or 0, of PREFIX and a number up to COUNT.
+sub gbpoll {
+    my ($clients, $seconds, $rate, @args) = @_;
+    my @range = $args[0] eq '-r' ? splice(@args, 0, 2) : ();
+    my ($host, $port) = $env{GOOSEBIT_URL} =~ m{^http://([^:/]*):(\d+)};
+    my ($text) = out('build/tools/gbpoll', @range, $host, $port, $clients,
+        $seconds, $rate, @args);
+    return eval { decode_json($text) } // die "gbpoll: $text\n";
 }
 
 

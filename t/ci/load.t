@@ -1,0 +1,57 @@
+#!/usr/bin/perl
+# The load of ci/bench-fleet says what happened: as many requests as were
+# wanted, each latency from the moment the request was due, and what failed.
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Goosebit::Test;
+
+use JSON::PP;
+
+my $s = stack(workers => 1,
+    http => "goosebit_cache zone=fleet:1m;\n"
+        . "limit_req_zone \$server_port zone=slow:32k rate=50r/s;\n",
+    server => q{
+    location /slow/ { goosebit; limit_req zone=slow burst=1000; }
+});
+my @at = $s->url =~ m{^http://([^:/]+):(\d+)};
+my $ddi = '/DEFAULT/controller/v1/f';
+
+
+sub load {
+    my (@args) = @_;
+    my @range = $args[0] eq '-r' ? splice(@args, 0, 2) : ();
+    my $r = run(['build/tools/gbpoll', @range, @at, @args]);
+    is($r->{exit}, 0, "gbpoll @args") or diag($r->{err});
+    return decode_json($r->{out});
+}
+
+
+sub polls {
+    my $polls = $s->get('/status')->{json}{polls};
+    my $n = 0;
+    $n += $_ for values %$polls;
+    return $n;
+}
+
+
+my $before = polls();
+my $r = load(20, 2, 200, $ddi, 50);
+cmp_ok(abs($r->{requests} - 400), '<', 120, '200 a second') or diag(explain($r));
+is($r->{failed}, 0, 'all were answered');
+is(polls() - $before, $r->{requests}, 'NGINX has counted as many');
+cmp_ok($r->{distinct}, '>', 40, 'of nearly all devices');
+
+$r = load(1, 2, 100, "/slow$ddi", 50);
+cmp_ok($r->{p99_ms}, '>', 300,
+    'what waits for a connection is late by that, too') or diag(explain($r));
+
+$before = polls();
+$r = load(2, 1, 0, $ddi, 30, 10);
+cmp_ok($r->{requests}, '>', 100, 'as fast as it can');
+is($r->{distinct}, 30, 'in order, all of them');
+is(polls() - $before, $r->{requests}, 'and NGINX has counted them');
+
+$r = load(2, 0.2, 0, '/nowhere', 10);
+is($r->{failed}, $r->{requests}, 'what is not 200 has failed');
+
+done_testing;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # The man pages: they have all that --help, goosebit.yaml and the module know,
-# and groff has nothing to complain of.
+# and neither groff nor mandoc has anything to complain of.
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
@@ -13,6 +13,9 @@ my %page;
 for my $file (map { m{([^/]+)$} } glob "$dir/*") {
     my $r = run(['groff', '-man', '-Tutf8', '-ww', '-z', "$dir/$file"]);
     is($r->{err}, '', "$file: no warnings");
+
+    $r = run(['mandoc', '-Tlint', "$dir/$file"]);
+    is($r->{out} . $r->{err}, '', "$file: mandoc finds nothing");
 
     local $ENV{MANWIDTH} = 100;
     $page{$file} = run(['man', '-l', '-E', 'UTF-8', '--no-hyphenation',

@@ -7,14 +7,15 @@ use Encode ();
 use JSON::PP;
 
 # gooseBit servers of PyPI, driven by their HTTP and then imported: afterwards
-# the same devices poll here with their tokens and get the same answers. The
-# oldest and the newest version, each on another database; GB_GOOSEBIT=all
-# takes all four on both.
+# the same devices poll here with their tokens and get the same answers. Each
+# version once, on SQLite or PostgreSQL in turn; GB_GOOSEBIT=all takes all four
+# on both, and GB_GOOSEBIT=0.2.11 that one.
 
 my @all = qw(0.2.9 0.2.10 0.2.11 0.2.12);
-my @runs = ($ENV{GB_GOOSEBIT} // '') eq 'all'
-    ? map({ ([$_, 'sqlite'], [$_, 'postgres']) } @all)
-    : (['0.2.9', 'sqlite'], ['0.2.12', 'postgres']);
+my $which = $ENV{GB_GOOSEBIT} // '';
+my @both = map { ([$_, 'sqlite'], [$_, 'postgres']) } @all;
+my @runs = $which eq '' ? @both[0, 3, 4, 7]
+    : $which eq 'all' ? @both : grep { $_->[0] eq $which } @both;
 
 my $images = tempdir();
 my %file = (

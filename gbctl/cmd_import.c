@@ -31,6 +31,8 @@ static bool import_rollouts(import_t *im);
 static bool import_device_row(json_t *row, void *data);
 static bool import_token(import_t *im, json_t *row);
 static bool import_devices(import_t *im);
+static bool import_take(import_t *im, int noun, json_t *rows,
+    const char *sql);
 static bool import_append(json_t *object, const char *key, json_t *value);
 static bool import_summary(import_t *im);
 
@@ -239,21 +241,11 @@ import_rollout_row(json_t *row, void *data)
 static bool
 import_rollouts(import_t *im)
 {
-    int        i;
-    bool       ok;
-    PGresult  *res;
+    bool  ok;
 
-    res = import_call(im, "SELECT * FROM goosebit_admin.import_rollouts($1,"
-                      " $2)", im->rollouts);
-    ok = res != NULL;
-
-    for (i = 0; ok && i < PQntuples(res); i++) {
-        ok = import_result(im, IMPORT_ROLLOUT, db_value(res, i, "source"),
-                           db_value(res, i, "result"),
-                           db_value(res, i, "remark"));
-    }
-
-    PQclear(res);
+    ok = import_take(im, IMPORT_ROLLOUT, im->rollouts,
+                     "SELECT source AS id, result, remark"
+                     " FROM goosebit_admin.import_rollouts($1, $2)");
 
     if (ok && im->counted) {
         cli_note(im->cli, "rollouts: gooseBit's counts of successes and "
@@ -316,22 +308,32 @@ import_token(import_t *im, json_t *row)
 static bool
 import_devices(import_t *im)
 {
+    return import_take(im, IMPORT_DEVICE, im->devices,
+                       "SELECT id, result, remark"
+                       " FROM goosebit_admin.import_devices($1, $2)");
+}
+
+
+/* sends ROWS, which are none then, and says what came of each */
+
+static bool
+import_take(import_t *im, int noun, json_t *rows, const char *sql)
+{
     int        i;
     bool       ok;
     PGresult  *res;
 
-    res = import_call(im, "SELECT * FROM goosebit_admin.import_devices($1,"
-                      " $2)", im->devices);
+    res = import_call(im, sql, rows);
     ok = res != NULL;
 
     for (i = 0; ok && i < PQntuples(res); i++) {
-        ok = import_result(im, IMPORT_DEVICE, db_value(res, i, "id"),
+        ok = import_result(im, noun, db_value(res, i, "id"),
                            db_value(res, i, "result"),
                            db_value(res, i, "remark"));
     }
 
     PQclear(res);
-    json_array_clear(im->devices);
+    json_array_clear(rows);
 
     return ok;
 }

@@ -37,7 +37,9 @@ COMMENT ON FUNCTION goosebit.changed IS
 
 
 -- Forgets what is older than an hour, a few thousand rows at a time. A reader
--- whose last look is from before then is told that all may have changed.
+-- whose last look is from before then is told that all may have changed. What
+-- was deleted stands here, too: a last poll that was stored at that moment goes
+-- now, as no other row leads to it.
 CREATE FUNCTION goosebit.changes_prune(at timestamptz, most int DEFAULT 10000)
 RETURNS int
 LANGUAGE plpgsql VOLATILE
@@ -65,10 +67,31 @@ BEGIN
     UPDATE goosebit.tick_state t SET change_from = until
     WHERE t.change_from < until;
 
-    DELETE FROM goosebit.change c
-    WHERE c.ctid = ANY (ARRAY(SELECT o.ctid FROM goosebit.change o
-                              WHERE o.xid < until ORDER BY o.xid LIMIT most));
-    GET DIAGNOSTICS gone = ROW_COUNT;
+    WITH pruned AS (
+        DELETE FROM goosebit.change c
+        WHERE c.ctid = ANY (ARRAY(SELECT o.ctid FROM goosebit.change o
+                                  WHERE o.xid < until
+                                  ORDER BY o.xid LIMIT most))
+        RETURNING c.scope, c.tenant_id, c.device_id
+    ), devices AS MATERIALIZED (
+        SELECT p.tenant_id, p.device_id FROM pruned p
+        WHERE p.scope = 'device'
+          AND NOT EXISTS (SELECT FROM goosebit.device d
+                          WHERE d.tenant_id = p.tenant_id
+                            AND d.id = p.device_id)
+    ), tenants AS MATERIALIZED (
+        SELECT DISTINCT p.tenant_id FROM pruned p
+        WHERE p.scope = 'tenant'
+          AND NOT EXISTS (SELECT FROM goosebit.tenant t
+                          WHERE t.id = p.tenant_id)
+    ), seen_device AS (
+        DELETE FROM goosebit.device_seen s USING devices x
+        WHERE s.tenant_id = x.tenant_id AND s.device_id = x.device_id
+    ), seen_tenant AS (
+        DELETE FROM goosebit.device_seen s USING tenants x
+        WHERE s.tenant_id = x.tenant_id
+    )
+    SELECT pg_catalog.count(*) INTO gone FROM pruned;
 
     IF gone < most THEN
         DELETE FROM goosebit.change_mark m WHERE m.xid <= until;

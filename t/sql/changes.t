@@ -158,4 +158,34 @@ is(look(waiting => $waiting), "free $two  1000", 'none: no row');
 $s->sql('delete from goosebit.action; update goosebit.device set'
     . ' open_action_id = null');
 
+
+# last polls that were stored while their device, or its tenant, was deleted
+
+$s->sql(<<'SQL');
+insert into goosebit.tenant (name) values ('gone');
+insert into goosebit.device (tenant_id, controller_id)
+select id, c from goosebit.tenant, unnest('{stays,goes}'::text[]) c
+where name in ('DEFAULT', 'gone');
+insert into goosebit.device_seen
+select tenant_id, id, now() from goosebit.device
+where controller_id in ('stays', 'goes');
+create table orphan as
+select s.* from goosebit.device_seen s
+join goosebit.device d on d.id = s.device_id
+where d.controller_id = 'goes' or d.tenant_id > 1;
+select goosebit_admin.device_delete('DEFAULT', '{goes}');
+select goosebit_admin.device_set('DEFAULT', '{stays}', 'other', null, null,
+    '{}', '{}', null);
+select goosebit_admin.tenant_delete('gone', true);
+insert into goosebit.device_seen table orphan;
+insert into goosebit.change_mark values (now() + interval '2 hours',
+    pg_snapshot_xmax(pg_current_snapshot()));
+SQL
+my $seen = "select count(*), count(*) filter (where not exists (
+        select from goosebit.device d where d.id = s.device_id))
+    from goosebit.device_seen s";
+is_deeply([$s->sql($seen)], [[4, 3]], 'last polls of nobody');
+$s->value("select goosebit.changes_prune(now() + interval '3 hours')");
+is_deeply([$s->sql($seen)], [[1, 0]], 'go with the journal');
+
 done_testing;

@@ -86,31 +86,32 @@ ngx_http_goosebit_json_poll(gb_json_t *j, void *data)
 {
     ngx_http_goosebit_poll_t  *poll = data;
 
+    u_char     *p;
     ngx_int_t   seconds;
     ngx_uint_t  cancel;
-    u_char      sleep[sizeof("00:00:00")], *last;
+
+    static const char  config[] = "{\"polling\":{\"sleep\":\"00:00:00\"}}";
+
+    u_char  text[sizeof(config)];
 
     /* SWUpdate drops the whole answer at 24:00:00 (rule 7) */
 
     seconds = ngx_max(poll->seconds, NGX_HTTP_GOOSEBIT_SLEEP_MIN);
     seconds = ngx_min(seconds, NGX_HTTP_GOOSEBIT_SLEEP_MAX);
 
-    last = ngx_http_goosebit_json_two(sleep, seconds / 3600);
-    *last++ = ':';
-    last = ngx_http_goosebit_json_two(last, seconds / 60 % 60);
-    *last++ = ':';
-    last = ngx_http_goosebit_json_two(last, seconds % 60);
+    /* the one thing that differs always takes its place */
+
+    ngx_memcpy(text, config, sizeof(config));
+
+    p = text + sizeof("{\"polling\":{\"sleep\":\"") - 1;
+    p = ngx_http_goosebit_json_two(p, seconds / 3600) + 1;
+    p = ngx_http_goosebit_json_two(p, seconds / 60 % 60) + 1;
+    (void) ngx_http_goosebit_json_two(p, seconds % 60);
 
     gb_json_object_start(j);
 
     gb_json_key(j, "config");
-    gb_json_object_start(j);
-    gb_json_key(j, "polling");
-    gb_json_object_start(j);
-    gb_json_key(j, "sleep");
-    gb_json_string(j, (char *) sleep, last - sleep);
-    gb_json_object_end(j);
-    gb_json_object_end(j);
+    gb_json_raw(j, (char *) text, sizeof(config) - 1);
 
     gb_json_key(j, "_links");
     gb_json_object_start(j);

@@ -237,7 +237,7 @@ ngx_http_goosebit_route_decode(ngx_str_t *part, u_char **buf)
     s = part->data;
     end = s + part->len;
 
-    s = memchr(s, '%', part->len);
+    s = *buf ? memchr(s, '%', part->len) : NULL;
 
     if (s == NULL) {
         return ngx_http_goosebit_route_valid(part) ? NGX_OK : NGX_DECLINED;
@@ -312,6 +312,14 @@ ngx_http_goosebit_route_valid(ngx_str_t *part)
     }
 
     p += gb_text_plain((char *) p, part->len);
+
+    /* the last eight at once, some of them again */
+
+    if (part->len >= 8 && end - p < 8
+        && gb_text_plain((char *) end - 8, 8) == 8)
+    {
+        return 1;
+    }
 
     while (p < end) {
 

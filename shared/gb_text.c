@@ -97,6 +97,10 @@ gb_text_utf8_valid(const char *s, size_t len)
 {
     size_t  n;
 
+    n = gb_text_plain(s, len);
+    s += n;
+    len -= n;
+
     while (len != 0) {
         n = gb_text_utf8(s, len, NULL);
         if (n == 0) {
@@ -148,7 +152,7 @@ gb_text_has_control(const char *s, size_t len)
     size_t         i;
     unsigned char  ch;
 
-    for (i = 0; i < len; i++) {
+    for (i = gb_text_plain(s, len); i < len; i++) {
         ch = (unsigned char) s[i];
 
         if (ch < 0x20 || ch == 0x7f) {

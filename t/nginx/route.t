@@ -261,4 +261,25 @@ like($log, qr{^poll DEFAULT plain$}m, 'variables');
 like($log, qr{^poll DEFAULT a{255}$}m, 'an id of 255 bytes');
 unlike($log, qr{a{256}}, 'a longer one is not even looked at');
 
+
+# A control character, and one that is none, at each place of ids that are
+# short, or not of eights.
+{
+    my $http = $s->http;
+    my (@bad, @good);
+    for my $len (1 .. 18) {
+        for my $at (0 .. $len - 1) {
+            for (['%01', 404], ['%7f', 404], ['%C2%85', 404],
+                ['%22', 200], ['~', 200])
+            {
+                my ($odd, $status) = @$_;
+                my $id = ('k' x $at) . $odd . ('k' x ($len - 1 - $at));
+                my $is = $http->request('HEAD', "$v1/$id")->{status};
+                push @bad, "$id: $is" if $is != $status;
+            }
+        }
+    }
+    is_deeply(\@bad, [], 'each byte of an id is looked at');
+}
+
 done_testing;

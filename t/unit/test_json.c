@@ -321,12 +321,62 @@ test_overflow(void **state)
 }
 
 
+/* every byte at every place of strings that are short, or not of eights */
+
+static void
+test_bytes(void **state)
+{
+    int        c, len, at, n;
+    char       text[24], escape[8], want[40], got[40];
+    size_t     filled;
+    gb_json_t  j;
+
+    (void) state;
+
+    memset(text, 'a', sizeof(text));
+
+    for (c = 0; c < 256; c++) {
+
+        if (c >= 0x80) {
+            strcpy(escape, "\xef\xbf\xbd");
+
+        } else if (c == '\n') {
+            strcpy(escape, "\\n");
+
+        } else if (c == '"' || c == '\\' || c >= 0x20) {
+            snprintf(escape, sizeof(escape), "%s%c",
+                     c == '"' || c == '\\' ? "\\" : "", c);
+
+        } else {
+            snprintf(escape, sizeof(escape), "\\u%04x", (unsigned) c);
+        }
+
+        for (len = 1; len < (int) sizeof(text); len++) {
+            for (at = 0; at < len; at++) {
+                text[at] = (char) c;
+                n = snprintf(want, sizeof(want), "\"%.*s%s%.*s\"", at,
+                             "aaaaaaaaaaaaaaaaaaaaaaaa", escape, len - at - 1,
+                             "aaaaaaaaaaaaaaaaaaaaaaaa");
+
+                gb_json_init(&j, got, sizeof(got));
+                gb_json_string(&j, text, (size_t) len);
+                assert_int_equal(gb_json_done(&j, &filled), GB_OK);
+                assert_int_equal(filled, n);
+                assert_memory_equal(got, want, filled);
+                text[at] = 'a';
+            }
+        }
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_document),
         cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_link),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_deepest),

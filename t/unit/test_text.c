@@ -311,11 +311,39 @@ test_plain(void **state)
 }
 
 
+/* ... and what looks by eights sees the ends, too */
+
+static void
+test_ends(void **state)
+{
+    int     c;
+    char    text[24];
+    size_t  at, len;
+
+    (void) state;
+
+    memset(text, 'a', sizeof(text));
+
+    for (c = 0; c < 256; c++) {
+        for (len = 1; len <= sizeof(text); len++) {
+            for (at = 0; at < len; at++) {
+                text[at] = (char) c;
+                assert_int_equal(gb_text_utf8_valid(text, len), c < 0x80);
+                assert_int_equal(gb_text_has_control(text, len),
+                                 c < 0x20 || c == 0x7f);
+                text[at] = 'a';
+            }
+        }
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_ends),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_chars),
         cmocka_unit_test(test_clean),

@@ -8,15 +8,16 @@
 --
 --   all      every answer: the functions themselves are others now
 --   tenant   a setting of the tenant
---   feed     a rollout of the feed: made, begun, paused, resumed, aborted,
---            retried, deleted
+--   feed     a rollout of the feed: made, paused, resumed, aborted, retried,
+--            deleted
 --   latest   an image came or went
 --   device   the device's row or actions
 --
 -- No row is needed where no NGINX can have a quiet answer of the device: while
 -- an action is on offer (the row that its start wrote has ended what was kept
 -- before), and until its first configData. That is why a whole update writes
--- one row. A slot that becomes free is no row either: see changes().
+-- one row. Neither is one a slot that becomes free, or a rollout's hour that
+-- comes: see changes().
 --
 -- t/sql/11_change.sql tries every function that writes.
 

@@ -102,20 +102,6 @@ COMMENT ON FUNCTION goosebit.deadlines IS
     'ends silent actions, gives how many';
 
 
--- Journals rollouts whose time has come.
-CREATE FUNCTION goosebit.starts(since timestamptz, until timestamptz)
-RETURNS void
-LANGUAGE sql VOLATILE
-AS $$
-    INSERT INTO goosebit.change (scope, tenant_id, feed)
-    SELECT DISTINCT 'feed', r.tenant_id, r.feed
-    FROM goosebit.rollout r
-    WHERE r.start_at > $1 AND r.start_at <= $2 AND r.state <> 'aborted'
-$$;
-COMMENT ON FUNCTION goosebit.starts IS
-    'journals the feeds of rollouts that have begun';
-
-
 -- Plans of the module's connections live as long as those, and a plan made
 -- for a handful of rows may read a whole index. So a table that has doubled
 -- is looked at anew at once, which has all plans on it made again, rather
@@ -173,7 +159,6 @@ BEGIN
 
     PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
     PERFORM goosebit.deadlines(at);
-    PERFORM goosebit.starts(s.ran_at, at);
     PERFORM goosebit.changes_prune(at);
     PERFORM goosebit.devices_count(at, poll_time);
 

@@ -70,9 +70,15 @@ COMMENT ON FUNCTION goosebit.changes_here IS
 --   free      so many (n) that wait for a slot there may ask again, for those
 --             of waiting_tenants and waiting_feeds (NULL: of no feed) with any
 --
+-- A snapshot says when it was taken, too: a rollout whose hour has come since is
+-- a feed that is out of date, though nobody has written a row. So that depends
+-- on no tick(), which may be late or wait for a lock. Whoever was answered
+-- before that hour was so before this transaction, by the same clock.
+--
 -- A tenant with more than most devices is out of date as a whole, and all is
 -- if there are ten times as many rows. prev is worth nothing on another
--- server or timeline, or when rows since then may be gone: all, too.
+-- server or timeline, when rows since then may be gone, or where the clock has
+-- been set back: all, too.
 CREATE FUNCTION goosebit_ddi.changes(prev text, waiting_tenants int[],
                                      waiting_feeds text[], max_updates int,
                                      most int DEFAULT 10000)
@@ -84,17 +90,23 @@ AS $$
 DECLARE
     here text := goosebit.changes_here();
     now  pg_snapshot := pg_current_snapshot();
+    at   timestamptz := transaction_timestamp();
     old  pg_snapshot;
+    seen timestamptz;
     lost boolean := true;
 BEGIN
     RETURN QUERY
-    SELECT 'snapshot', NULL::int, NULL::text, NULL::int, here || ':' || now,
-           NULL::bytea;
+    SELECT 'snapshot', NULL::int, NULL::text, NULL::int,
+           here || '@' || (extract(epoch FROM at) * 1000000)::bigint || '@'
+           || now, NULL::bytea;
 
-    IF prev IS NOT NULL AND starts_with(prev, here || ':') THEN
-        old := substr(prev, length(here) + 2)::pg_snapshot;
+    IF prev IS NOT NULL AND starts_with(prev, here || '@') THEN
+        old := split_part(prev, '@', 3)::pg_snapshot;
+        seen := timestamptz 'epoch' + split_part(prev, '@', 2)::bigint
+                                      * interval '1 microsecond';
         SELECT pg_snapshot_xmin(old) < t.change_from
                OR pg_snapshot_xmax(old) > pg_snapshot_xmax(now)
+               OR seen > at
         INTO lost
         FROM goosebit.tick_state t;
     END IF;
@@ -137,7 +149,12 @@ BEGIN
                d.tenant_id, NULL::text, d.n::int, NULL::text,
                CASE WHEN d.n <= most THEN d.ids END
         FROM device d, total
-        WHERE NOT over;
+        WHERE NOT over
+        UNION ALL
+        SELECT DISTINCT 'feed', r.tenant_id, r.feed, NULL::int, NULL::text,
+               NULL::bytea
+        FROM goosebit.rollout r
+        WHERE r.start_at > seen AND r.start_at <= at AND r.state <> 'aborted';
     END IF;
 
     IF cardinality(waiting_tenants) > 0 THEN

@@ -51,22 +51,6 @@ UPDATE goosebit.tick_state SET ran_at = now() + interval '1 hour';
 SELECT is((SELECT ran FROM goosebit_ddi.tick()), true,
     'a clock that was set back stops nothing');
 
--- A rollout's hour comes between two runs: its feed's quiet answers end.
-SELECT t.rollout(:s2, 'due') AS due, t.rollout(:s2, 'later') AS later \gset
-UPDATE goosebit.rollout SET start_at = clock_timestamp() - interval '1 second'
-WHERE id = :due;
-UPDATE goosebit.rollout SET start_at = clock_timestamp() + interval '1 hour'
-WHERE id = :later;
-DELETE FROM goosebit.change;
-UPDATE goosebit.tick_state SET ran_at = clock_timestamp() - interval '2 s';
-SELECT is((SELECT ran FROM goosebit_ddi.tick()), true, 'a start has come');
-SELECT bag_eq('SELECT scope, tenant_id, feed FROM goosebit.change',
-    $$VALUES ('feed', t.tid(), 'due')$$, 'tick journals its feed alone');
-DELETE FROM goosebit.change;
-UPDATE goosebit.tick_state SET ran_at = ran_at - interval '0.95 s';
-SELECT is((SELECT ran FROM goosebit_ddi.tick()), true, 'the run after');
-SELECT is_empty('SELECT FROM goosebit.change', 'and once');
-
 -- Plans ------------------------------------------------------------------
 SELECT t.dev('plan-' || i) FROM generate_series(1, 2000) i;
 UPDATE pg_class SET relpages = 1, reltuples = 1

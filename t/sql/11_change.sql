@@ -270,20 +270,6 @@ $$, $$VALUES
     ('goosebit_ddi.flush'), ('goosebit_ddi.seen'), ('goosebit_ddi.tenants')
 $$, 'and all but these have changed some quiet answer');
 
--- Starts of rollouts, and what tick keeps of the journal.
-DELETE FROM goosebit.change;
-UPDATE goosebit.rollout SET start_at = now() - interval '1 minute'
-WHERE id IN (:slow, :paused);
-UPDATE goosebit.rollout SET start_at = now() + interval '1 hour'
-WHERE id = :gone;
-SELECT goosebit.starts(now() - interval '2 minutes', now());
-SELECT bag_eq($$SELECT scope, feed FROM goosebit.change$$,
-    $$VALUES ('feed', 'paused'), ('feed', 'slow')$$,
-    'a rollout''s start ends its feed''s answers');
-DELETE FROM goosebit.change;
-SELECT goosebit.starts(now() - interval '59 s', now() + interval '59 minutes');
-SELECT is_empty('SELECT FROM goosebit.change', 'once, and not before');
-
 -- Until when a window lets an answer be -------------------------------------
 -- Every window_edge is at most where window_open changes, over days on which
 -- clocks are put forward and back.

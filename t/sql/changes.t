@@ -94,12 +94,18 @@ is(look(most => 5), 'all', 'too many at all: all');
 
 # when what was read before is worth nothing
 
-my ($server, $timeline, $snapshot) = split /:/, $prev, 3;
-is(look(since => ($server + 1) . ":$timeline:$snapshot"), 'all',
+my ($server, $timeline, $at, $snapshot)
+    = $prev =~ /^(\d+):(\w+)@(\d+)@(.*)$/;
+is(look(since => ($server + 1) . ":$timeline\@$at\@$snapshot"), 'all',
     'another server');
-is(look(since => "$server:00000002:$snapshot"), 'all', 'another timeline');
-is(look(since => "$server:$timeline:900000000:900000000:"), 'all',
+is(look(since => "$server:00000002\@$at\@$snapshot"), 'all',
+    'another timeline');
+is(look(since => "$server:$timeline\@$at\@900000000:900000000:"), 'all',
     'a snapshot from the future');
+is(look(since => "$server:$timeline\@" . ($at + 3600e6) . "\@$snapshot"),
+    'all', 'a clock that was set back');
+is(look(since => "$server:$timeline:$snapshot"), 'all',
+    'what another version has left behind');
 is(look(since => $prev), '', 'but a good one is good');
 
 my $old = $prev;
@@ -157,6 +163,26 @@ is(look(waiting => $waiting), "free $two  1000", 'none: no row');
 
 $s->sql('delete from goosebit.action; update goosebit.device set'
     . ' open_action_id = null');
+
+
+# the hour of a rollout, which nobody writes down; tick() does nothing here
+
+$s->sql('delete from goosebit.rollout');
+look();
+$s->sql(<<'SQL');
+insert into goosebit.rollout (tenant_id, software_id, feed, start_at, state)
+values (1, 1, 'due', now() + interval '0.5 s', 'running'),
+    (1, 1, 'due', now() + interval '0.4 s', 'paused'),
+    (1, 1, 'late', now() + interval '1 hour', 'running'),
+    (1, 1, 'past', now() - interval '1 hour', 'running'),
+    (1, 1, 'over', now() + interval '0.4 s', 'aborted')
+SQL
+$between = $prev;
+is(look(), '', 'not before');
+ok(wait_for(sub { $_ = look(); length }, 3), 'it comes');
+is($_, 'feed 1 due', 'its feed is out of date, and no other');
+is(look(), '', 'told once');
+is(look(since => $between), 'feed 1 due', 'also to who looks late');
 
 
 # last polls that were stored while their device, or its tenant, was deleted

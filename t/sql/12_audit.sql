@@ -104,7 +104,7 @@ CREATE FUNCTION t.harmless() RETURNS text[] LANGUAGE sql AS $$
     SELECT '{device_choose,device_import_begin,software_orphans}'::text[]
 $$;
 
-SELECT plan(4 + (SELECT count(*) FROM t.call)::int);
+SELECT plan(23 + (SELECT count(*) FROM t.call)::int);
 
 SELECT is_empty($$
     SELECT p.oid::regprocedure FROM pg_proc p
@@ -172,6 +172,50 @@ SELECT is((SELECT before || after FROM goosebit.audit
 SELECT is((SELECT count(*) FROM goosebit.audit a
            WHERE a::text LIKE '%' || encode(sha256('b'), 'hex') || '%'
               OR a::text LIKE '%cdcdcd%'), 0::bigint, 'never a digest');
+
+-- device_diff() has the fields of device_facts(), each by itself.
+CREATE TABLE t.two AS
+SELECT d AS a, jsonb_populate_record(d, jsonb_build_object('name', 'x',
+           'feed', 'x', 'mode', 'pinned', 'assigned_software_id', t.sw('7'),
+           'assignment', 7, 'assigned_type', 'soft', 'assigned_confirm', true,
+           'assigned_window', 'x', 'force_update', NOT d.force_update,
+           'tags', '["x"]'::jsonb, 'poll_time', 7, 'token', '\x07',
+           'blocked', NOT d.blocked)) AS b
+FROM (SELECT t.dev('two')) x, t.row('two') d;
+SELECT is(goosebit.device_diff(a, a), '{}', 'the same: nothing') FROM t.two;
+SELECT is(goosebit.device_diff(a, b) - 'assigned_version',
+          goosebit.device_facts(a), 'all is otherwise: every fact, or null')
+FROM t.two;
+SELECT is(goosebit.device_diff(b, a), goosebit.device_facts(b)
+          || '{"assigned_version": "7"}', 'and of the other')
+FROM t.two;
+SELECT is(goosebit.device_diff(jsonb_populate_record(a,
+              jsonb_build_object(n.name, to_jsonb(b) -> n.name)), a)
+          - 'assigned_version',
+          goosebit.device_facts(jsonb_populate_record(a,
+              jsonb_build_object(n.name, to_jsonb(b) -> n.name)))
+          - ARRAY(SELECT e.key FROM jsonb_each(goosebit.device_facts(a)) e
+                  WHERE e.value = goosebit.device_facts(
+                      jsonb_populate_record(a, jsonb_build_object(n.name,
+                          to_jsonb(b) -> n.name))) -> e.key),
+          n.name || ' alone')
+FROM t.two, unnest('{name,feed,mode,assigned_software_id,assignment,
+    assigned_type,assigned_confirm,assigned_window,force_update,tags,
+    poll_time,token,blocked}'::text[]) AS n (name);
+
+-- More than are stored at once.
+INSERT INTO goosebit.device (tenant_id, controller_id)
+SELECT t.tid(), 'many-' || i FROM generate_series(1, 20001) i;
+CREATE TABLE t.many AS
+SELECT * FROM goosebit_admin.device_set('acme', ARRAY(
+    SELECT d.controller_id::text FROM goosebit.device d
+    WHERE d.controller_id ~ '^many-'), 'much', NULL, NULL, '{}', '{}', NULL);
+SELECT is((SELECT count(*) FROM t.many), 20001::bigint, 'each is answered');
+SELECT is((SELECT count(*) FROM goosebit.device WHERE feed = 'much'),
+          20001::bigint, 'stored');
+SELECT is((SELECT count(DISTINCT object) FROM goosebit.audit
+           WHERE verb = 'device.set' AND after = '{"feed": "much"}'),
+          20001::bigint, 'and on record');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -57,6 +57,34 @@ ngx_http_goosebit_cache_bump_device(ngx_http_goosebit_cache_t *cache,
 }
 
 
+/*
+ * The next generation, without making it the present one: that is up to who
+ * reads the journal, and will come to this device's row, too.  Whoever makes
+ * the same number the present one meanwhile does no harm, as all that is asked
+ * under it is asked after the commit.
+ */
+
+void
+ngx_http_goosebit_cache_end_device(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key, int32_t tenant_id, int64_t device_id)
+{
+    uint64_t  next;
+
+    next = gb_cache_next(cache->table);
+
+    gb_cache_bump_device(cache->table, tenant_id, device_id, next);
+    gb_cache_bump_key(cache->table, key, next);
+}
+
+
+ngx_uint_t
+ngx_http_goosebit_cache_counts(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key, uint64_t generation)
+{
+    return gb_cache_key_holds(cache->table, key, generation);
+}
+
+
 ngx_int_t
 ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache)
 {

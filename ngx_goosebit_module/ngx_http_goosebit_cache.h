@@ -83,6 +83,18 @@ void ngx_http_goosebit_cache_bump_device(ngx_http_goosebit_cache_t *cache,
     int32_t tenant_id, int64_t device_id);
 ngx_int_t ngx_http_goosebit_cache_publish(ngx_http_goosebit_cache_t *cache);
 
+/*
+ * The device has written, and it is committed: neither what is kept of it nor
+ * what was asked before counts any more.  Whatever is asked from now on is kept
+ * once the journal has been read again.
+ */
+void ngx_http_goosebit_cache_end_device(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key, int32_t tenant_id, int64_t device_id);
+
+/* true: nothing of that has happened to what was asked in that generation */
+ngx_uint_t ngx_http_goosebit_cache_counts(ngx_http_goosebit_cache_t *cache,
+    gb_cache_key_t *key, uint64_t generation);
+
 /* the journal was read well, at that ngx_current_msec */
 void ngx_http_goosebit_cache_synced(ngx_http_goosebit_cache_t *cache,
     ngx_msec_t time);

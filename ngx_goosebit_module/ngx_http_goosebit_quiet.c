@@ -334,6 +334,19 @@ ngx_http_goosebit_quiet_row(ngx_http_goosebit_ddi_t *ddi,
 }
 
 
+void
+ngx_http_goosebit_quiet_changed(ngx_http_goosebit_ddi_t *ddi,
+    int32_t tenant_id, int64_t device_id)
+{
+    gb_cache_key_t  key;
+
+    if (ngx_http_goosebit_quiet_key(ddi, &key) == NGX_OK) {
+        ngx_http_goosebit_cache_end_device(ddi->mcf->cache, &key, tenant_id,
+                                           device_id);
+    }
+}
+
+
 ngx_int_t
 ngx_http_goosebit_quiet_stale(ngx_http_goosebit_ddi_t *ddi)
 {
@@ -370,10 +383,15 @@ ngx_http_goosebit_quiet_join(ngx_http_goosebit_ddi_t *ddi)
     for (q = ngx_queue_head(flights); q != flights; q = ngx_queue_next(q)) {
         leader = ngx_queue_data(q, ngx_http_goosebit_quiet_t, queue);
 
-        /* of one location, so that outside services are the same, too */
+        /*
+         * Of one location, so that outside services are the same, too; and
+         * not asked before something that the device has written since.
+         */
 
         if (ngx_memcmp(&leader->key, &quiet->key, sizeof(gb_cache_key_t)) == 0
-            && leader->ddi->request->loc_conf == ddi->request->loc_conf)
+            && leader->ddi->request->loc_conf == ddi->request->loc_conf
+            && ngx_http_goosebit_cache_counts(ddi->mcf->cache, &quiet->key,
+                                              leader->generation))
         {
             quiet->generation = 0;
             quiet->linked = 1;

@@ -46,6 +46,13 @@ ngx_int_t ngx_http_goosebit_quiet_join(ngx_http_goosebit_ddi_t *ddi);
 ngx_int_t ngx_http_goosebit_quiet_learn(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result, ngx_uint_t status);
 
+/*
+ * The device has written something that may end what is kept of it: it ends at
+ * once here, and elsewhere when the journal is read.
+ */
+void ngx_http_goosebit_quiet_changed(ngx_http_goosebit_ddi_t *ddi,
+    int32_t tenant_id, int64_t device_id);
+
 /* SQL said nothing: as ngx_http_goosebit_quiet(), from what is out of date */
 ngx_int_t ngx_http_goosebit_quiet_stale(ngx_http_goosebit_ddi_t *ddi);
 

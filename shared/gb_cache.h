@@ -255,6 +255,16 @@ void gb_cache_bump_device(gb_cache_t *cache, int32_t tenant_id,
     int64_t device_id, uint64_t next);
 int gb_cache_publish(gb_cache_t *cache, uint64_t next);
 
+/*
+ * For questions of which nobody knows yet whose they are: a device ends those
+ * that were asked before, and so learns whoever would share an answer to one
+ * asked in that generation.  1: it counts.
+ */
+void gb_cache_bump_key(gb_cache_t *cache, const gb_cache_key_t *key,
+    uint64_t next);
+int gb_cache_key_holds(gb_cache_t *cache, const gb_cache_key_t *key,
+    uint64_t generation);
+
 /* the time (of any clock all processes share) of the last good reading */
 void gb_cache_synced(gb_cache_t *cache, uint64_t time);
 uint64_t gb_cache_synced_at(gb_cache_t *cache);     /* 0: never */

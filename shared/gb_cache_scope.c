@@ -88,6 +88,24 @@ gb_cache_bump_device(gb_cache_t *cache, int32_t tenant_id, int64_t device_id,
 }
 
 
+/* one more of the devices' slots: what shares it costs a call */
+
+void
+gb_cache_bump_key(gb_cache_t *cache, const gb_cache_key_t *key, uint64_t next)
+{
+    gb_cache_raise(gb_cache_device_slot(cache, 0, (int64_t) key->id[0]), next);
+}
+
+
+int
+gb_cache_key_holds(gb_cache_t *cache, const gb_cache_key_t *key,
+    uint64_t generation)
+{
+    return *gb_cache_device_slot(cache, 0, (int64_t) key->id[0])
+           <= generation;
+}
+
+
 int
 gb_cache_publish(gb_cache_t *cache, uint64_t next)
 {

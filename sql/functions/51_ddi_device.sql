@@ -6,7 +6,8 @@ CREATE TYPE goosebit_ddi.message_row AS (
     tenant_id  int,
     device_id  bigint,
     tenant     text,
-    message    text
+    message    text,
+    changed    boolean  -- journalled, for whoever has called to act on at once
 );
 
 CREATE TYPE goosebit_ddi.base_row AS (
@@ -184,6 +185,7 @@ BEGIN
     IF news AND dev.config_data_at IS NOT NULL THEN
         PERFORM goosebit.changed('device', dev.tenant_id,
                                  device_id => dev.id);
+        m.changed := true;
     END IF;
 
     m.reason := 'config_data';

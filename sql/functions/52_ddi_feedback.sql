@@ -234,6 +234,7 @@ BEGIN
     IF a.ended_at IS NOT NULL OR a.maintenance_window IS NOT NULL THEN
         PERFORM goosebit.changed('device', a.tenant_id,
                                  device_id => a.device_id);
+        m.changed := true;
     END IF;
 
     progress := CASE WHEN progress IS NULL

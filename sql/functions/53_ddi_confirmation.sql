@@ -266,6 +266,7 @@ BEGIN
     IF FOUND THEN
         PERFORM goosebit.changed('device', c.tenant_id,
                                  device_id => (c.dev).id);
+        m.changed := true;
     END IF;
 
     IF (c.dev).id IS NULL THEN

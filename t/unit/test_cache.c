@@ -209,6 +209,40 @@ test_generations(void **state)
 }
 
 
+/* a device that writes: without a reading of what has changed */
+
+static void
+test_own(void **state)
+{
+    uint64_t        asked, next;
+    gb_cache_t     *cache;
+    gb_cache_key_t  key, other;
+
+    (void) state;
+
+    cache = cache_make(CACHE_SIZE);
+    gb_cache_key(cache, "T", 1, "a", 1, &key);
+    gb_cache_key(cache, "T", 1, "b", 1, &other);
+
+    asked = gb_cache_generation(cache);
+    assert_int_equal(gb_cache_key_holds(cache, &key, asked), 1);
+
+    next = gb_cache_next(cache);
+    gb_cache_bump_key(cache, &key, next);
+    assert_int_equal(gb_cache_key_holds(cache, &key, asked), 0);
+    assert_int_equal(gb_cache_key_holds(cache, &other, asked), 1);
+
+    /* a reading of other changes makes the same number the present one */
+
+    assert_int_equal(gb_cache_publish(cache, next), 1);
+    assert_int_equal(gb_cache_key_holds(cache, &key, asked), 0);
+    asked = gb_cache_generation(cache);
+    assert_int_equal(gb_cache_key_holds(cache, &key, asked), 1);
+
+    free(cache);
+}
+
+
 static void
 test_full(void **state)
 {
@@ -375,6 +409,7 @@ main(void)
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_own),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refused),

@@ -11,6 +11,40 @@
 #include "cli.h"
 
 
+typedef struct {
+    PGresult  *rows;        /* goosebit.migration, or NULL: no schema */
+    int        applied;     /* number of the newest */
+    bool       code;        /* functions and grants are this build's */
+    char      *damaged;     /* what does not fit, or NULL; owned */
+} schema_t;
+
+
+/* one gbctl at a time changes a schema, until its connection ends */
+bool schema_lock(cli_t *cli) __attribute__((warn_unused_result));
+
+/*
+ * What is there.  Who wants to CHANGE it must be one who may.  To be freed;
+ * false after an error was reported.
+ */
+bool schema_read(cli_t *cli, schema_t *state, bool change)
+    __attribute__((warn_unused_result));
+void schema_free(schema_t *state);
+
+/* false, and an error, if a migration is not the one that this gbctl has */
+bool schema_refuse_damaged(cli_t *cli, const schema_t *state)
+    __attribute__((warn_unused_result));
+
+/* all after the migration APPLIED; MADE learns what was done, or is NULL */
+bool schema_apply(cli_t *cli, int applied, PGresult *made)
+    __attribute__((warn_unused_result));
+
+/* gooseBit's roles in this cluster, by name; new */
+PGresult *schema_roles(cli_t *cli) __attribute__((warn_unused_result));
+
+/* the tenants of goosebit.yaml that migration 1 has not made */
+bool schema_tenants(cli_t *cli, PGresult *made)
+    __attribute__((warn_unused_result));
+
 /*
  * Adds a row (kind, tenant, object, damage) to FOUND for each thing in the
  * database, or in the store beside it, that is not as it must be.  False

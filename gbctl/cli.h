@@ -110,6 +110,7 @@ struct cli_s {
     struct store_s     *store;          /* see software_store() */
     cli_exit_e          status;         /* what main() exits with */
     char               *held;           /* see cli_hold() */
+    struct out_progress_s  *bar;        /* words take it off, see out.h */
 };
 
 typedef struct {

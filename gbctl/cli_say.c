@@ -12,6 +12,7 @@
 
 #include "cli.h"
 #include "live.h"
+#include "out.h"
 
 
 bool
@@ -36,6 +37,7 @@ cli_fail(cli_t *cli, cli_exit_e status, const char *code, const char *hint,
     /* what was printed before the error must stand before it */
 
     live_end();
+    out_progress_clear(cli->bar);
     fflush(stdout);
 
     doc = NULL;
@@ -98,6 +100,7 @@ cli_note(const cli_t *cli, const char *fmt, ...)
         return;
     }
 
+    out_progress_clear(cli->bar);
     fflush(stdout);
 
     va_start(args, fmt);

@@ -7,6 +7,7 @@
 
 #include "cmd_device.h"
 #include "db.h"
+#include "out.h"
 
 
 bool
@@ -41,10 +42,12 @@ PGresult *
 device_call(cli_t *cli, const char *name, const device_chosen_t *chosen,
     int n, const char *const *more)
 {
-    int          i, k;
-    char         sql[512];
-    size_t       len;
-    const char  *params[DEVICE_PARAMS + 5];
+    int              i, k;
+    char             sql[512];
+    size_t           len;
+    PGresult        *res;
+    out_progress_t  *bar;
+    const char      *params[DEVICE_PARAMS + 5];
 
     k = 0;
     params[k++] = cli->tenant;
@@ -72,7 +75,11 @@ device_call(cli_t *cli, const char *name, const device_chosen_t *chosen,
 
     snprintf(sql + len, sizeof(sql) - len, ")");
 
-    return db_callv(cli, sql, k, params);
+    bar = out_progress_count(cli, "devices", 0);
+    res = db_callv(cli, sql, k, params);
+    out_progress_end(bar);
+
+    return res;
 }
 
 

@@ -23,6 +23,8 @@
 static bool import_goosebit(cli_t *cli);
 static bool import_read(import_t *im);
 static bool import_write(import_t *im);
+static bool import_fleet(import_t *im);
+static bool import_total_row(json_t *row, void *data);
 static bool import_hardware_row(json_t *row, void *data);
 static bool import_tag_row(json_t *row, void *data);
 static bool import_user_row(json_t *row, void *data);
@@ -154,9 +156,28 @@ import_write(import_t *im)
                " FROM rollout"
                " ORDER BY CASE WHEN paused THEN 0 ELSE 1 END, created_at, id",
                import_rollout_row, im)
-           && import_rollouts(im)
+           && import_rollouts(im) && import_fleet(im)
 
            && import_source_query(im->source,
+               "SELECT username FROM \"user\" ORDER BY username",
+               import_user_row, im)
+
+           && db_commit(im->cli);
+}
+
+
+static bool
+import_fleet(import_t *im)
+{
+    bool             ok;
+    out_progress_t  *bar;
+
+    ok = import_source_query(im->source, "SELECT count(*) AS n FROM device",
+                             import_total_row, im);
+
+    bar = out_progress_count(im->cli, "devices", im->total);
+
+    ok = ok && import_source_query(im->source,
                "SELECT d.id, d.name, h.model AS hw_model,"
                " h.revision AS hw_revision, d.sw_version, d.feed,"
                " d.update_mode AS mode, d.last_state AS state, d.progress,"
@@ -168,13 +189,22 @@ import_write(import_t *im)
                " FROM device d JOIN hardware h ON h.id = d.hardware_id"
                " ORDER BY d.id",
                import_device_row, im)
-           && import_devices(im)
+           && import_devices(im);
 
-           && import_source_query(im->source,
-               "SELECT username FROM \"user\" ORDER BY username",
-               import_user_row, im)
+    out_progress_end(bar);
 
-           && db_commit(im->cli);
+    return ok;
+}
+
+
+static bool
+import_total_row(json_t *row, void *data)
+{
+    import_t  *im = data;
+
+    im->total = strtoull(import_str(row, "n"), NULL, 10);
+
+    return true;
 }
 
 
@@ -308,6 +338,9 @@ import_token(import_t *im, json_t *row)
 static bool
 import_devices(import_t *im)
 {
+    im->sent += json_array_size(im->devices);
+    out_progress_step(im->cli->bar, im->sent);
+
     return import_take(im, IMPORT_DEVICE, im->devices,
                        "SELECT id, result, remark"
                        " FROM goosebit_admin.import_devices($1, $2)");

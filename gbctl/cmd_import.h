@@ -33,6 +33,8 @@ typedef struct {
     json_t           *tags;         /* device's id: [names] */
     json_t           *rollouts;     /* in the order they decide */
     json_t           *devices;      /* not sent yet */
+    uint64_t          sent;         /* of total */
+    uint64_t          total;
 
     software_item_t  *items;        /* images to be added */
     json_t           *sources;      /* their ids there, in that order */

@@ -354,7 +354,7 @@ software_hardware(const gb_image_t *image)
 
 
 out_progress_t *
-software_bar(const cli_t *cli, const char *label, int fd)
+software_bar(cli_t *cli, const char *label, int fd)
 {
     struct stat  st;
 

@@ -103,7 +103,7 @@ json_t *software_hardware(const gb_image_t *image);
 bool software_sweep(cli_t *cli, const char *sha256, const char *filename);
 
 /* a progress bar over what FD holds, and its step for gb_hash and gb_store */
-out_progress_t *software_bar(const cli_t *cli, const char *label, int fd);
+out_progress_t *software_bar(cli_t *cli, const char *label, int fd);
 void software_progress(void *data, uint64_t done, uint64_t total);
 
 

@@ -2,6 +2,7 @@
  * From SQLSTATE to code word and exit code.
  */
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,11 +133,23 @@ void
 db_notice(void *data, const PGresult *res)
 {
     cli_t       *cli;
-    const char  *severity, *text;
+    uint64_t     done, total;
+    const char  *severity, *text, *state;
 
     cli = data;
     severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
     text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    /* goosebit.progress() */
+
+    if (state != NULL && strcmp(state, "GB100") == 0 && text != NULL
+        && sscanf(text, "%" SCNu64 " of %" SCNu64, &done, &total) == 2)
+    {
+        out_progress_total(cli->bar, total);
+        out_progress_step(cli->bar, done);
+        return;
+    }
 
     /* "drop cascades to …" and the like are of no interest here */
 

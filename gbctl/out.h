@@ -98,12 +98,18 @@ char *out_when(const char *timestamptz, char *buf, size_t size);
 
 /*
  * A progress bar on stderr, if that is a terminal and not -q; else all
- * of these do nothing.  TOTAL and DONE are bytes; TOTAL 0 is unknown.
+ * of these do nothing.  TOTAL and DONE are bytes; TOTAL 0 is unknown.  One at
+ * a time: it is cli->bar, where calls of SQL and words find it.
  */
-out_progress_t *out_progress_start(const cli_t *cli, const char *label,
+out_progress_t *out_progress_start(cli_t *cli, const char *label,
+    uint64_t total);
+/* the same of things, not of bytes */
+out_progress_t *out_progress_count(cli_t *cli, const char *label,
     uint64_t total);
 void out_progress_total(out_progress_t *p, uint64_t total);
 void out_progress_step(out_progress_t *p, uint64_t done);
+/* takes it off the terminal until the next step, for a line of words */
+void out_progress_clear(out_progress_t *p);
 void out_progress_end(out_progress_t *p);
 
 /* flushes stdout; false (and an error) where a write failed */

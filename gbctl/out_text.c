@@ -2,6 +2,7 @@
  * Values made readable: sizes, durations, times, safe text, and a bar.
  */
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +17,9 @@
 
 
 struct out_progress_s {
+    cli_t    *cli;              /* whose bar it is */
     char      label[64];
+    bool      things;           /* not bytes */
     uint64_t  total;
     double    start;
     double    drawn;
@@ -25,6 +28,8 @@ struct out_progress_s {
 
 static bool out_parse_time(const char *s, struct tm *tm, long *usec);
 static double out_now(void);
+static void out_progress_amount(const out_progress_t *p, uint64_t n,
+    char *buf, size_t size);
 static void out_progress_draw(out_progress_t *p, uint64_t done, double now);
 
 
@@ -295,7 +300,7 @@ out_when(const char *s, char *buf, size_t size)
 
 
 out_progress_t *
-out_progress_start(const cli_t *cli, const char *label, uint64_t total)
+out_progress_start(cli_t *cli, const char *label, uint64_t total)
 {
     char            *clean;
     out_progress_t  *p;
@@ -311,9 +316,26 @@ out_progress_start(const cli_t *cli, const char *label, uint64_t total)
         snprintf(p->label, sizeof(p->label), "%s", clean);
         p->total = total;
         p->start = out_now();
+        p->cli = cli;
+        cli->bar = p;
     }
 
     free(clean);
+
+    return p;
+}
+
+
+out_progress_t *
+out_progress_count(cli_t *cli, const char *label, uint64_t total)
+{
+    out_progress_t  *p;
+
+    p = out_progress_start(cli, label, total);
+
+    if (p != NULL) {
+        p->things = true;
+    }
 
     return p;
 }
@@ -347,14 +369,26 @@ out_progress_step(out_progress_t *p, uint64_t done)
 
 
 void
+out_progress_clear(out_progress_t *p)
+{
+    if (p != NULL && p->drawn > 0) {
+        p->drawn = 0;
+        fputs("\r\033[K", stderr);
+    }
+}
+
+
+void
 out_progress_end(out_progress_t *p)
 {
     if (p == NULL) {
         return;
     }
 
-    if (p->drawn > 0) {
-        fputs("\r\033[K", stderr);
+    out_progress_clear(p);
+
+    if (p->cli != NULL) {
+        p->cli->bar = NULL;
     }
 
     free(p);
@@ -362,10 +396,23 @@ out_progress_end(out_progress_t *p)
 
 
 static void
+out_progress_amount(const out_progress_t *p, uint64_t n, char *buf,
+    size_t size)
+{
+    if (p->things) {
+        snprintf(buf, size, "%" PRIu64, n);
+
+    } else {
+        out_bytes((int64_t) n, buf, size);
+    }
+}
+
+
+static void
 out_progress_draw(out_progress_t *p, uint64_t done, double now)
 {
     int             width, room, fill;
-    char            bytes[32], rate[32], eta[32], tail[128];
+    char            amount[32], rate[32], eta[32], tail[128];
     double          speed, part;
     struct winsize  ws;
 
@@ -376,11 +423,11 @@ out_progress_draw(out_progress_t *p, uint64_t done, double now)
             ? ws.ws_col : 80;
 
     speed = now > p->start ? (double) done / (now - p->start) : 0;
-    out_bytes((int64_t) done, bytes, sizeof(bytes));
-    out_bytes((int64_t) speed, rate, sizeof(rate));
+    out_progress_amount(p, done, amount, sizeof(amount));
+    out_progress_amount(p, (uint64_t) speed, rate, sizeof(rate));
 
     if (p->total == 0) {
-        snprintf(tail, sizeof(tail), "%s  %s/s", bytes, rate);
+        snprintf(tail, sizeof(tail), "%s  %s/s", amount, rate);
         fprintf(stderr, "\r%.*s %.*s\033[K", width / 2, p->label,
                 width / 2 - 2, tail);
         return;
@@ -395,7 +442,7 @@ out_progress_draw(out_progress_t *p, uint64_t done, double now)
     }
 
     snprintf(tail, sizeof(tail), "%3d%%  %s  %s/s  ETA %s",
-             (int) (part * 100), bytes, rate, eta);
+             (int) (part * 100), amount, rate, eta);
 
     /* the bar has what the words leave: [] and two blanks beside it */
 

@@ -15,6 +15,7 @@
 -- SQLSTATEs raised by goosebit_admin (through goosebit.fail):
 --   GB001 not_found    GB002 conflict   GB003 invalid
 --   GB004 in_use       GB005 ambiguous  GB006 refused
+-- and of a notice, through goosebit.progress: GB100
 
 SET client_min_messages = warning;
 SET ROLE goosebit_owner;
@@ -81,6 +82,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION goosebit.fail IS 'raises an admin verb''s error';
+
+
+-- Says how far a verb over many devices has come, each thousand of more than
+-- that: a notice, which reaches gbctl at once, while nothing is committed.
+CREATE FUNCTION goosebit.progress(done int, total int)
+RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF done > 0 AND done % 1000 = 0 AND done < total THEN
+        RAISE NOTICE USING ERRCODE = 'GB100',
+            MESSAGE = pg_catalog.format('%s of %s devices', done, total);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION goosebit.progress IS 'tells gbctl how far a verb is';
 
 
 -- The id of a tenant by name, whatever its case; GB001 if there is none.

@@ -14,8 +14,12 @@ DECLARE
     t      int := goosebit.tenant_id(tenant);
     dev    goosebit.device;
     change goosebit_admin.device_change;
+    done   int := 0;
 BEGIN
     FOR dev IN SELECT d.* FROM goosebit.device_lock(t, devices) d LOOP
+        PERFORM goosebit.progress(done, cardinality(devices));
+        done := done + 1;
+
         SELECT x.id INTO change.action_id FROM goosebit.action x
         WHERE x.tenant_id = t AND x.device_id = dev.id
           AND x.state = 'awaiting_confirmation';
@@ -59,8 +63,12 @@ DECLARE
     t      int := goosebit.tenant_id(tenant);
     dev    goosebit.device;
     change goosebit_admin.device_change;
+    done   int := 0;
 BEGIN
     FOR dev IN SELECT d.* FROM goosebit.device_lock(t, devices) d LOOP
+        PERFORM goosebit.progress(done, cardinality(devices));
+        done := done + 1;
+
         CONTINUE WHEN dev.auto_confirm = active;
 
         change := (dev.controller_id,

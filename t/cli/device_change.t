@@ -335,6 +335,46 @@ is_deeply([map { show($_)->{feed} } qw(bulk1 bulk15 bulk20)], ['q5', 'q5',
     'q5'], 'and the last one stands');
 
 
+# how far it is, on a terminal; nothing of it is there before all is
+
+$s->sql("INSERT INTO goosebit.device (tenant_id, controller_id)
+    SELECT 1, 'crowd' || i FROM generate_series(1, 15001) i");
+my @crowd = ('--filter', 'id~crowd*');
+my $bar = qr{devices \[#+ *\]  66%  10000  \d+/s  ETA \d+s\e\[K\r\e\[K};
+$r = $s->gbctl({ pty => 80 }, 'device', 'set', @crowd, '--feed', 'c');
+like($r->{out}, qr/\A\r*$bar.*\n15001 devices changed\n\z/s,
+    'set: a bar, which goes');
+$r = gbctl('set', @crowd, '--feed', 'd', '-o', 'name');
+is($r->{err}, "15001 devices changed\n", 'none off a terminal');
+$r = $s->gbctl({ pty => 80 }, '-q', 'device', 'set', @crowd, '--feed', 'e',
+    '--dry-run', '-o', 'name');
+unlike($r->{out}, qr/ETA/, 'none with -q');
+
+# An error, once the bar is there, has a line of its own.
+$s->sql(<<'SQL');
+CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'no';
+END
+$$;
+CREATE TRIGGER no BEFORE UPDATE ON goosebit.device FOR EACH ROW
+WHEN (new.controller_id = 'crowd9999') EXECUTE FUNCTION public.no()
+SQL
+$r = $s->gbctl({ pty => 80 }, 'device', 'set', @crowd, '--feed', 'f');
+like($r->{out}, qr/\A\r*$bar\Qgbctl: the database says: no\E/,
+    'an error after it');
+is($s->value("SELECT count(*) FROM goosebit.device WHERE feed = 'f'"), 0,
+    'and nothing is done');
+$s->sql('DROP FUNCTION public.no() CASCADE');
+
+for my $verb (qw(confirm cancel delete)) {
+    $r = $s->gbctl({ pty => 80 }, '-y', 'device', $verb, @crowd);
+    like($r->{out}, qr{\d+%  \d+000  \d+/s  ETA}, "$verb: a bar");
+}
+is($s->value("SELECT count(*) FROM goosebit.device
+    WHERE controller_id ~ 'crowd'"), 0, 'delete: all of them');
+
+
 # usage
 
 for (['set', 'a'], ['set', '--feed', 'x'], ['set', 'a', '--mode', 'x'],

@@ -91,11 +91,6 @@ ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
     {
         ngx_http_goosebit_sync_seen(ddi->mcf, (int32_t) tenant_id, device_id,
                                     &r->connection->addr_text);
-
-        if (ngx_http_goosebit_pg_bool(result, "changed")) {
-            ngx_http_goosebit_quiet_changed(ddi, (int32_t) tenant_id,
-                                            device_id);
-        }
     }
 
     return NGX_OK;

@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_goosebit_ddi_row_columns(
 static ngx_int_t ngx_http_goosebit_ddi_row_file(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result, ngx_int_t software_id,
     ngx_http_goosebit_file_t *file);
+static void ngx_http_goosebit_ddi_row_changed(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result);
 static ngx_int_t ngx_http_goosebit_ddi_row_document(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_json_pt write,
     void *data, ngx_uint_t cacheable);
@@ -153,11 +155,32 @@ ngx_http_goosebit_ddi_row_quiet(ngx_http_goosebit_ddi_t *ddi,
 }
 
 
+/* what was written has ended the device's quiet answer, perhaps */
+
+static void
+ngx_http_goosebit_ddi_row_changed(ngx_http_goosebit_ddi_t *ddi,
+    ngx_http_goosebit_pg_result_t *result)
+{
+    int64_t  tenant_id, device_id;
+
+    if (ngx_http_goosebit_pg_bool(result, "changed")
+        && ngx_http_goosebit_pg_bigint(result, 0, "tenant_id", &tenant_id)
+           == NGX_OK
+        && ngx_http_goosebit_pg_bigint(result, 0, "device_id", &device_id)
+           == NGX_OK)
+    {
+        ngx_http_goosebit_quiet_changed(ddi, (int32_t) tenant_id, device_id);
+    }
+}
+
+
 ngx_int_t
 ngx_http_goosebit_ddi_row_message(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
     ngx_http_goosebit_note_t  note;
+
+    ngx_http_goosebit_ddi_row_changed(ddi, result);
 
     ngx_memzero(&note, sizeof(ngx_http_goosebit_note_t));
 
@@ -300,6 +323,8 @@ ngx_http_goosebit_ddi_row_feedback(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result)
 {
     ngx_http_goosebit_note_t  note;
+
+    ngx_http_goosebit_ddi_row_changed(ddi, result);
 
     ngx_memzero(&note, sizeof(ngx_http_goosebit_note_t));
 

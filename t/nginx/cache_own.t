@@ -7,7 +7,7 @@ use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Goosebit::Pair;
 use Goosebit::Test;
 
-my $p = Goosebit::Pair->new(http => 'goosebit_cache zone=fleet:8m;'
+my $p = Goosebit::Pair->new(database => 'timeout=30s', http => 'goosebit_cache zone=fleet:8m;'
     . ' goosebit_sync 300s; goosebit_stale 600s;');
 my $s = $p->first;
 my $up = '200 up_to_date []';
@@ -94,7 +94,8 @@ $p->device($_, sw_version => '2.0.0') for qw(late joined);
     $_->send_request('GET', ddi('joined')) for @http[3 .. 5];
     my @is = map { $_->response('GET')->{headers}{'x-reason'} } @http;
     is_deeply([@is[3 .. 5]], [('open') x 3],
-        'who asks after it has no answer from before') or diag("@is");
+        'who asks after it has no answer from before')
+        or diag("@is");
 }
 
 
@@ -115,5 +116,7 @@ $p->device($_, sw_version => '2.0.0') for qw(late joined);
         ->{status}, 200, 'and yet it was installed');
     like($p->poll(0, 'ends')->{text}, qr/ up_to_date /, 'seen at once');
 }
+
+unlike($s->error_log, qr/is missing/, 'every row has what is looked for');
 
 done_testing;

@@ -238,8 +238,6 @@ test_own(void **state)
     assert_int_equal(gb_cache_key_holds(cache, &key, asked), 0);
     asked = gb_cache_generation(cache);
     assert_int_equal(gb_cache_key_holds(cache, &key, asked), 1);
-
-    free(cache);
 }
 
 

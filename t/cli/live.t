@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# Live pictures on a terminal: drawn in place, at its size, and it is as it
-# was afterwards, however they end.
+# What goes on, on a terminal: pictures drawn in place, at its size, and lines
+# that follow. It is as it was afterwards, however they end, and while they are
+# stopped by ^Z.
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
@@ -95,6 +96,38 @@ subtest 'rollout watch' => sub {
 };
 
 
+subtest '^Z and fg' => sub {
+    my $wait = qr/^DEFAULT: \d+ devices/;
+    my $t = watch('status', '--watch');
+    ok($t->wait($wait), 'status --watch');
+    for my $n (1, 2) {
+        $t->send("\cZ");
+        like($t->stopped, qr/(?<!-)\bicanon\b.*(?<!-)\becho\b/s,
+            "$n: stopped, with echo");
+        ok(!$t->second && $t->cursor, "$n: on the first screen");
+        $t->resize(50 + $n, 12);
+        $f->poll("new$n");
+        $t->fg;
+        ok($t->wait(qr/^DEFAULT: @{[4 + $n]} devices/), "$n: and on");
+        ok($t->second && !$t->cursor, "$n: on the second");
+        is(scalar(grep { length > 50 + $n } split /\n/, $t->screen), 0,
+            "$n: at the width it has by now");
+    }
+    $t->send("\cC");
+    is($t->end, 130, '^C ends it');
+    left($t, '^C', '');
+
+    $t = watch('status', '--watch');
+    $t->wait($wait);
+    $t->send("\cZ");
+    $t->stopped;
+    $t->signal('TERM');
+    $t->fg;
+    is($t->end, 143, 'ended while it was stopped');
+    ok(!$t->second && $t->cursor, 'on the first screen');
+};
+
+
 subtest 'where it can\'t be drawn' => sub {
     my $r = $s->gbctl({ pty => 80, env => { TERM => 'dumb' } }, 'rollout',
         'watch', '1');
@@ -114,6 +147,36 @@ subtest 'where it can\'t be drawn' => sub {
     $r = run(['timeout', '-s', 'INT', '3', $gbctl, 'status', '--watch']);
     is(scalar(() = $r->{out} =~ /^DEFAULT: /mg), 2, 'or a screen each');
     unlike($r->{out}, qr/\e/, 'without a word for a terminal');
+};
+
+
+subtest 'lines that follow' => sub {
+    my $next = $f->software('1.1', 'board:r1');
+    $s->gbctl('device', 'assign', 'a', $next);
+    my $action = $f->fetch('a');
+    $f->report('a', $action, 'proceeding', 'none', 'begun');
+
+    for (
+        [qr/ begun$/m, qr/ later$/m, sub { $f->report('a', $action,
+            'proceeding', 'none', 'later') }, 'device', 'log', 'a', '-f'],
+        [qr/ device\.assign a/, qr/ device\.set b/, sub { $s->gbctl('device',
+            'set', 'b', '--name', 'x') }, 'audit', 'list', '-f'],
+    ) {
+        my ($is, $will, $do, @verb) = @$_;
+        my $t = watch(@verb);
+        ok($t->wait($is), "@verb: what is there");
+        $t->send("\cZ");
+        like($t->stopped, qr/(?<!-)\becho\b/, '^Z stops it');
+        $do->();
+        $t->fg;
+        ok($t->wait($will), 'fg: what came meanwhile');
+        unlike($t->raw, qr/\e\[\?/, 'on the first screen all the time');
+        $t->send("\cC");
+        is($t->end, 130, '^C ends it');
+        like($t->modes, qr/(?<!-)\bicanon\b.*(?<!-)\becho\b/s,
+            'the terminal is as it was');
+        like($t->raw, qr/\^C\s*\z/, 'and nothing more on it');
+    }
 };
 
 done_testing;

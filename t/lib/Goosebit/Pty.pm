@@ -6,6 +6,9 @@ package Goosebit::Pty;
 #   my $t = Goosebit::Pty->new($stack, 'status', '--watch');
 #   ok($t->wait(qr/devices/), 'shows devices');   # looks at the screen
 #   $t->resize(120, 40);
+#   $t->send("\cZ");
+#   like($t->stopped, qr/ echo /, 'stopped, and in these modes');
+#   $t->fg;                     # or $t->signal('TERM')
 #   $t->send("\cC");
 #   is($t->end, 130, 'exit code, as a shell tells it');
 #   is($t->screen, ...);
@@ -22,7 +25,41 @@ use IO::Select;
 use IPC::Open2;
 
 
-# The shell around it lives through ^C to tell in what modes gbctl left.
+# The shell around it, with job control: gbctl is a group of its own on the
+# terminal. Tells in what modes it stopped and ended.
+my $shell = <<'PERL';
+use POSIX ':sys_wait_h';
+my ($dir, @cmd) = @ARGV;
+sub modes { system "stty -a >$dir/new"; rename "$dir/new", "$dir/$_[0]" }
+sub foreground { POSIX::tcsetpgrp(0, $_[0]) }
+system "stty cols 80 rows 24; tty >$dir/tty";
+my $pid = fork;
+if ($pid == 0) {
+    setpgrp 0, 0;
+    $SIG{TTOU} = 'IGNORE';
+    foreground($$);
+    $SIG{TTOU} = 'DEFAULT';
+    exec @cmd;
+}
+$SIG{TTOU} = 'IGNORE';
+open my $fh, '>', "$dir/pid";
+print $fh $pid;
+close $fh;
+while (waitpid($pid, WUNTRACED) == $pid && kill 0, $pid) {
+    foreground(getpgrp);
+    modes('stopped');
+    select undef, undef, undef, 0.02 until -e "$dir/fg";
+    unlink "$dir/fg", "$dir/stopped";
+    foreground($pid);
+    kill CONT => -$pid;
+}
+my $status = $?;
+foreground(getpgrp);
+modes('modes');
+exit($status & 127 ? 128 + ($status & 127) : $status >> 8);
+PERL
+
+
 sub new {
     my ($class, $stack, @args) = @_;
     my $dir = tempdir();
@@ -34,9 +71,9 @@ sub new {
 
     local %ENV = ($stack->_clean_env, %{$stack->{env}}, TERM => 'xterm');
     delete $ENV{NO_COLOR};
+    spew("$dir/run", $shell);
     $self->{pid} = open2(my $out, my $in, 'script', '-qefc',
-        "trap : INT; stty cols 80 rows 24; tty >$dir/tty; $line; rc=\$?;"
-        . " stty -a >$dir/modes; exit \$rc", '/dev/null');
+        "perl $dir/run $dir $line", '/dev/null');
     @$self{qw(in out)} = ($in, $out);
     $in->autoflush;
     return $self;
@@ -49,6 +86,24 @@ sub send { my ($self, $keys) = @_; print {$self->{in}} $keys }
 # All that was sent to the terminal; stty's modes after the end.
 sub raw { $_[0]{raw} }
 sub modes { slurp("$_[0]{dir}/modes") }
+
+
+# Waits until it has stopped: stty's modes then, "" if it does not.
+sub stopped {
+    my ($self) = @_;
+    my $until = time + 10;
+    $self->_read(0.05) while time < $until && !-e "$self->{dir}/stopped";
+    return -e "$self->{dir}/stopped" ? slurp("$self->{dir}/stopped") : '';
+}
+
+
+sub signal {
+    my ($self, $signal) = @_;
+    kill $signal => slurp("$self->{dir}/pid");
+}
+
+
+sub fg { spew("$_[0]{dir}/fg", '') }
 
 
 sub resize {

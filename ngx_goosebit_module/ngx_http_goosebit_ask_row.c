@@ -87,7 +87,7 @@ ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
            == NGX_OK
         && ngx_http_goosebit_pg_bigint(result, 0, "device_id", &device_id)
            == NGX_OK
-        && !stored)
+        && (!stored || ngx_exiting))
     {
         ngx_http_goosebit_sync_seen(ddi->mcf, (int32_t) tenant_id, device_id,
                                     &r->connection->addr_text);

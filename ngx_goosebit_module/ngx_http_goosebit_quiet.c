@@ -135,6 +135,13 @@ ngx_http_goosebit_quiet_find(ngx_http_goosebit_ddi_t *ddi,
 
     ddi->ctx->cache_status = status;
 
+    if (ngx_exiting) {
+        /* the zone may have been written for the last time */
+        ngx_http_goosebit_sync_seen(ddi->mcf, answer.tenant_id,
+                                    answer.device_id,
+                                    &ddi->request->connection->addr_text);
+    }
+
     return ngx_http_goosebit_quiet_answer(ddi, &answer);
 }
 

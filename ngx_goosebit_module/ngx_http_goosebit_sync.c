@@ -32,7 +32,8 @@ struct ngx_http_goosebit_sync_s {
     ngx_uint_t                      tenants;        /* 1: those are made */
 
     ngx_http_goosebit_journal_t    *journal;        /* of worker 0, where */
-    ngx_http_goosebit_sync_zone_t  *zone;           /* there is a zone */
+    ngx_http_goosebit_sync_zone_t  *zone;           /* there is a zone; of the
+                                                       others when they leave */
 };
 
 
@@ -105,6 +106,9 @@ ngx_http_goosebit_sync_exit(ngx_http_goosebit_sync_t *sync)
 
     if (sync->journal) {
         ngx_http_goosebit_journal_exit(sync->journal);
+    }
+
+    if (sync->zone) {
         ngx_http_goosebit_sync_zone_exit(sync->zone);
     }
 
@@ -244,6 +248,13 @@ ngx_http_goosebit_sync_exiting(void *data)
     sync = data;
 
     ngx_http_goosebit_sync_flush(sync);
+
+    /* whoever leaves last writes what came after the others had left */
+
+    if (sync->mcf->cache && sync->zone == NULL) {
+        sync->zone = ngx_http_goosebit_sync_zone_init((ngx_cycle_t *) ngx_cycle,
+                                                      sync->mcf);
+    }
 
     if (sync->zone) {
         ngx_http_goosebit_sync_zone_flush(sync->zone);

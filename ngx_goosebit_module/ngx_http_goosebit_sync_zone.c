@@ -28,6 +28,7 @@ struct ngx_http_goosebit_sync_zone_s {
 
     gb_cache_scan_t                 scan;
     ngx_uint_t                      part;       /* the next one */
+    ngx_uint_t                      last;       /* 1: of this worker */
 
     gb_cache_seen_t                *rows;       /* NULL: nothing under way */
     ngx_uint_t                      n;
@@ -73,7 +74,9 @@ ngx_http_goosebit_sync_zone_init(ngx_cycle_t *cycle,
     zone->timer.log = cycle->log;
     zone->timer.cancelable = 1;
 
-    ngx_http_goosebit_cache_seen_recover(mcf->cache);
+    if (ngx_worker == 0) {
+        ngx_http_goosebit_cache_seen_recover(mcf->cache);
+    }
 
     return zone;
 }
@@ -114,7 +117,7 @@ ngx_http_goosebit_sync_zone_flush(ngx_http_goosebit_sync_zone_t *zone)
 
     pending = ngx_http_goosebit_cache_seen_pending(cache);
 
-    if (zone->rows || pending == 0
+    if (zone->rows || (pending == 0 && !ngx_exiting)
         || ngx_http_goosebit_pg_down(zone->mcf->pg))
     {
         return;
@@ -126,12 +129,19 @@ ngx_http_goosebit_sync_zone_flush(ngx_http_goosebit_sync_zone_t *zone)
         return;
     }
 
-    ngx_memzero(&zone->scan, sizeof(gb_cache_scan_t));
-    zone->scan.parts = 1;
+    /* the last one goes on where there was no room for more */
 
-    if (pending > NGX_HTTP_GOOSEBIT_ZONE_FEW && !ngx_exiting) {
-        zone->scan.parts = NGX_HTTP_GOOSEBIT_ZONE_PARTS;
-        zone->scan.part = zone->part++ % NGX_HTTP_GOOSEBIT_ZONE_PARTS;
+    if (!zone->last) {
+        ngx_memzero(&zone->scan, sizeof(gb_cache_scan_t));
+        zone->scan.parts = 1;
+
+        if (ngx_exiting) {
+            zone->last = 1;
+
+        } else if (pending > NGX_HTTP_GOOSEBIT_ZONE_FEW) {
+            zone->scan.parts = NGX_HTTP_GOOSEBIT_ZONE_PARTS;
+            zone->scan.part = zone->part++ % NGX_HTTP_GOOSEBIT_ZONE_PARTS;
+        }
     }
 
     zone->n = 0;
@@ -316,7 +326,9 @@ ngx_http_goosebit_sync_zone_end(ngx_http_goosebit_sync_zone_t *zone)
     ngx_free(zone->rows);
     zone->rows = NULL;
 
-    if (ngx_exiting) {
+    /* once: others may go on answering from the zone for ever */
+
+    if (ngx_exiting && !(zone->last && zone->scan.done)) {
         ngx_http_goosebit_sync_zone_flush(zone);
     }
 }

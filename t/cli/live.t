@@ -67,7 +67,8 @@ subtest 'status --watch' => sub {
     like($t->screen, qr/\Agbctl: lost the connection .*\n\z/,
         'and one line says so, on the first screen');
     $s->pg('start');
-    ok(wait_for { $s->get(ddi('a'))->{status} == 200 }, 'back');
+    ok(wait_for { !grep { $s->get(ddi('a'), close => 1)->{status} != 200 }
+        1 .. 20 }, 'it is back, for each worker');
 };
 
 

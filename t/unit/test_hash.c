@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
 
 #include "fixture.h"
 #include "gb_hash.h"
@@ -121,6 +122,62 @@ test_file(void **state)
 }
 
 
+/* so large that MD5 is made by a thread, in parts of all sizes */
+
+static void
+test_large(void **state)
+{
+    char            *data;
+    size_t           i, n, len, at;
+    gb_hash_t       *h;
+    gb_error_t       err;
+    unsigned char    md[EVP_MAX_MD_SIZE];
+    gb_hash_sums_t   sums;
+
+    static const size_t  parts[] = { 1, 4194303, 1, 262144, 262145, 17, 0,
+                                     3000000 };
+
+    (void) state;
+
+    len = 12 * 1024 * 1024 + 17;
+    data = malloc(len);
+    assert_non_null(data);
+
+    for (i = 0; i < len; i++) {
+        data[i] = (char) (i * 7 + i / 251);
+    }
+
+    h = gb_hash_new(&err);
+
+    for (i = 0, at = 0; at < len; i++, at += n) {
+        n = parts[i % (sizeof(parts) / sizeof(parts[0]))];
+        n = n < len - at ? n : len - at;
+        assert_int_equal(gb_hash_update(h, data + at, n, &err), GB_OK);
+    }
+
+    assert_int_equal(gb_hash_final(h, &sums, &err), GB_OK);
+    gb_hash_free(h);
+
+    assert_int_equal(sums.size, len);
+    assert_int_equal(EVP_Digest(data, len, md, NULL, EVP_md5(), NULL), 1);
+
+    for (i = 0; i < 16; i++) {
+        assert_int_equal(strtoul((char[3]) { sums.md5[2 * i],
+                                             sums.md5[2 * i + 1], 0 },
+                                 NULL, 16), md[i]);
+    }
+
+    /* given up in the middle */
+
+    h = gb_hash_new(&err);
+    assert_int_equal(gb_hash_update(h, data, len, &err), GB_OK);
+    assert_int_equal(gb_hash_update(h, data, len, &err), GB_OK);
+    gb_hash_free(h);
+
+    free(data);
+}
+
+
 static void
 test_unreadable(void **state)
 {
@@ -142,6 +199,7 @@ main(void)
         cmocka_unit_test(test_known),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_unreadable),
     };
 

@@ -350,7 +350,8 @@ ngx_http_goosebit_metrics_log_handler(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_goosebit_metrics_complete(ngx_http_request_t *r, off_t sent)
 {
-    u_char           *p, *last, *dash, *slash;
+    off_t             n, end;
+    u_char           *p, *last;
     ngx_table_elt_t  *range;
 
     if (r->headers_out.content_length_n < 0
@@ -365,15 +366,26 @@ ngx_http_goosebit_metrics_complete(ngx_http_request_t *r, off_t sent)
         return r->headers_out.status == NGX_HTTP_OK;
     }
 
-    /* "bytes 0-99/100" */
+    /* "bytes 0-99/100", as NGINX or this module has written it */
 
     p = range->value.data;
     last = p + range->value.len;
+    n = 0;
+    end = 0;
 
-    dash = ngx_strlchr(p, last, '-');
-    slash = ngx_strlchr(p, last, '/');
+    for ( /* void */ ; p < last; p++) {
 
-    return dash && slash > dash
-           && ngx_atoof(dash + 1, slash - dash - 1) + 1
-              == ngx_atoof(slash + 1, last - slash - 1);
+        if (*p >= '0' && *p <= '9') {
+            n = n * 10 + (*p - '0');
+            continue;
+        }
+
+        if (*p == '/') {
+            end = n + 1;
+        }
+
+        n = 0;
+    }
+
+    return n && n == end;
 }

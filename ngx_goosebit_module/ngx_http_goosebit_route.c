@@ -29,6 +29,8 @@ static ngx_int_t ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf,
 static ngx_int_t ngx_http_goosebit_route_decode(ngx_str_t *part,
     u_char **buf);
 static ngx_int_t ngx_http_goosebit_route_hex(u_char ch);
+static ngx_uint_t ngx_http_goosebit_route_plain(u_char *p, size_t len);
+static ngx_uint_t ngx_http_goosebit_route_named(ngx_str_t *part);
 static ngx_uint_t ngx_http_goosebit_route_valid(ngx_str_t *part);
 static ngx_int_t ngx_http_goosebit_route_tail(ngx_http_goosebit_route_t *rt,
     ngx_str_t *parts, ngx_uint_t n);
@@ -175,7 +177,7 @@ ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf, ngx_str_t *parts,
     ngx_str_t *args, ngx_uint_t *n)
 {
     u_char      *p, *end, *start, *last, *hash;
-    ngx_uint_t   i;
+    ngx_uint_t   i, plain;
 
     p = uri->data;
     last = p + uri->len;
@@ -202,6 +204,10 @@ ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf, ngx_str_t *parts,
         end = last;
     }
 
+    /* nearly always: no byte has to be looked at again */
+
+    plain = (buf == NULL && ngx_http_goosebit_route_plain(p, end - p));
+
     for (i = 0, start = p + 1; start < end; start = p + 1) {
 
         p = memchr(start, '/', end - start);
@@ -217,9 +223,13 @@ ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf, ngx_str_t *parts,
         parts[i].data = start;
         parts[i].len = p - start;
 
-        if (ngx_http_goosebit_route_decode(&parts[i++], &buf) != NGX_OK) {
+        if (plain ? !ngx_http_goosebit_route_named(&parts[i])
+                  : ngx_http_goosebit_route_decode(&parts[i], &buf) != NGX_OK)
+        {
             return NGX_DECLINED;
         }
+
+        i++;
     }
 
     *n = i;
@@ -293,6 +303,32 @@ ngx_http_goosebit_route_hex(u_char ch)
 }
 
 
+/* printable ASCII; from eight bytes on, the last of them at once */
+
+static ngx_uint_t
+ngx_http_goosebit_route_plain(u_char *p, size_t len)
+{
+    return len >= 8
+           && len - gb_text_plain((char *) p, len) < 8
+           && gb_text_plain((char *) p + len - 8, 8) == 8;
+}
+
+
+static ngx_uint_t
+ngx_http_goosebit_route_named(ngx_str_t *part)
+{
+    u_char  *p;
+
+    p = part->data;
+
+    if (part->len == 0 || part->len > NGX_HTTP_GOOSEBIT_PART_MAX) {
+        return 0;
+    }
+
+    return p[0] != '.' || (part->len > 1 && (part->len > 2 || p[1] != '.'));
+}
+
+
 static ngx_uint_t
 ngx_http_goosebit_route_valid(ngx_str_t *part)
 {
@@ -303,21 +339,11 @@ ngx_http_goosebit_route_valid(ngx_str_t *part)
     p = part->data;
     end = p + part->len;
 
-    if (part->len == 0 || part->len > NGX_HTTP_GOOSEBIT_PART_MAX) {
+    if (!ngx_http_goosebit_route_named(part)) {
         return 0;
     }
 
-    if (p[0] == '.' && (part->len == 1 || (part->len == 2 && p[1] == '.'))) {
-        return 0;
-    }
-
-    p += gb_text_plain((char *) p, part->len);
-
-    /* the last eight at once, some of them again */
-
-    if (part->len >= 8 && end - p < 8
-        && gb_text_plain((char *) end - 8, 8) == 8)
-    {
+    if (ngx_http_goosebit_route_plain(p, part->len)) {
         return 1;
     }
 

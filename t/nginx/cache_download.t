@@ -112,6 +112,30 @@ for (['all of it', 'GET'], ['HEAD', 'HEAD'],
         'with their bytes');
 }
 
+# ---- complete: that got the last byte
+
+{
+    my $complete = sub {
+        my (@headers) = @_;
+        my $before = $s->get('/status')->{json}{downloads}{complete};
+        my $r = $s->get($path, headers => [Authorization => 'TargetToken a',
+            @headers]);
+        my $size = ($r->{headers}{'content-range'} // '') =~ m{/(\d+)$}
+            ? $1 : length $r->{body};
+        return ($size, wait_for(sub { $s->get('/status')->{json}{downloads}
+            {complete} == $before + 1 }, 0.3) ? 1 : 0);
+    };
+    my ($size, $whole) = $complete->();
+    is($whole, 1, 'all of it is');
+    for (['0-9', 0], ["0-@{[$size - 2]}", 0], ["5-@{[$size - 1]}", 1],
+        ['-1', 1], ["@{[$size - 1]}-", 1])
+    {
+        my ($range, $is) = @$_;
+        is(($complete->(Range => "bytes=$range"))[1], $is,
+            "bytes=$range " . ($is ? 'is' : 'is not'));
+    }
+}
+
 # ---- nobody else's
 
 for (['another token', 401, $path, 'b'],

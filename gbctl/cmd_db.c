@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <gb_duration.h>
+
 #include "cmd.h"
 #include "cmd_db.h"
 #include "db.h"
@@ -19,6 +21,7 @@ static bool cmd_db_status(cli_t *cli);
 
 
 static const cli_option_t  db_check_options[] = {
+    { "end-uploads", 0, "AGE", "end uploads to S3 that are older, as 1d", 0 },
     { "no-files", 0, NULL, "look at the database only", 0 },
     { NULL, 0, NULL, NULL, 0 }
 };
@@ -214,12 +217,22 @@ cmd_db_status(cli_t *cli)
 static bool
 cmd_db_check(cli_t *cli)
 {
-    int          n, strays;
+    int          n, strays, uploads;
     bool         ok;
+    long         age;
     schema_t     state;
     PGresult    *found;
+    const char  *text;
 
     static const out_list_t  spec = { "no damage", "object", NULL };
+
+    age = -1;
+    text = cli_opt(cli, "end-uploads");
+
+    if (text != NULL && !gb_duration_parse(text, strlen(text), &age)) {
+        return cli_usage(cli, "option \"--end-uploads\": \"%s\" is not an "
+                         "age such as 12h or 1d", text);
+    }
 
     if (!cli_config(cli, 0) || !db_connect(cli, DB_ANY_SCHEMA)
         || !schema_read(cli, &state, false))
@@ -228,6 +241,7 @@ cmd_db_check(cli_t *cli)
     }
 
     strays = 0;
+    uploads = 0;
     found = out_make("kind tenant object damage");
 
     if (found == NULL) {
@@ -243,11 +257,12 @@ cmd_db_check(cli_t *cli)
     } else {
         ok = db_connect(cli, DB_THIS_SCHEMA) && db_check_rows(cli, found)
              && (cli_has(cli, "no-files")
-                 || db_check_files(cli, found, &strays));
+                 || (db_check_files(cli, found, &strays)
+                     && db_check_uploads(cli, found, age, &uploads)));
     }
 
     ok = ok && out_list(cli, &spec, found);
-    n = ok ? PQntuples(found) - strays : 0;
+    n = ok ? PQntuples(found) - strays - uploads : 0;
 
     PQclear(found);
     schema_free(&state);
@@ -256,6 +271,13 @@ cmd_db_check(cli_t *cli)
         cli_note(cli, "%d file%s no software: left by a \"software add\" that "
                  "was killed, or of another database; adding the image again "
                  "takes it in", strays, strays == 1 ? " is of" : "s are of");
+    }
+
+    if (ok && uploads > 0 && age < 0) {
+        cli_note(cli, "%d upload%s not ended: of a \"software add\" that runs, "
+                 "or was cut off; adding the image again goes on with it, "
+                 "--end-uploads 1d ends what is older", uploads,
+                 uploads == 1 ? " has" : "s have");
     }
 
     if (n > 0) {

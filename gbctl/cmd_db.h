@@ -56,5 +56,12 @@ bool db_check_rows(cli_t *cli, PGresult *found)
 bool db_check_files(cli_t *cli, PGresult *found, int *strays)
     __attribute__((warn_unused_result));
 
+/*
+ * The same of uploads that have not ended, ALL of these rows no damage.  Those
+ * that began more than AGE seconds ago are ended, with AGE -1 none.
+ */
+bool db_check_uploads(cli_t *cli, PGresult *found, long age, int *all)
+    __attribute__((warn_unused_result));
+
 
 #endif /* GBCTL_CMD_DB_H */

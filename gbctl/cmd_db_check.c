@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd_db.h"
 #include "cmd_software.h"
@@ -20,6 +21,12 @@ typedef struct {
 } check_t;
 
 
+typedef struct {
+    PGresult  *found;
+    time_t     before;          /* what began earlier is ended */
+} check_uploads_t;
+
+
 static PGresult *check_list(cli_t *cli);
 static bool check_walk(cli_t *cli, check_t *c);
 static int check_file(void *data, const char *sha256, const char *filename);
@@ -29,6 +36,8 @@ static bool check_missing(const check_t *c, const PGresult *after,
     PGresult *found);
 static bool check_strays(const check_t *c, const PGresult *after,
     PGresult *found);
+static int check_upload(void *data, const char *sha256, const char *filename,
+    const char *began, bool *end);
 
 
 bool
@@ -243,4 +252,62 @@ check_strays(const check_t *c, const PGresult *after, PGresult *found)
     }
 
     return ok;
+}
+
+
+bool
+db_check_uploads(cli_t *cli, PGresult *found, long age, int *all)
+{
+    int               rc;
+    store_t          *store;
+    gb_error_t        err;
+    check_uploads_t   u;
+
+    store = software_store(cli);
+
+    if (store == NULL) {
+        return false;
+    }
+
+    memset(&err, 0, sizeof(gb_error_t));
+
+    u.found = found;
+    u.before = age < 0 ? 0 : time(NULL) - age;
+
+    *all = PQntuples(found);
+    rc = store_uploads_walk(store, check_upload, &u, &err);
+    *all = PQntuples(found) - *all;
+
+    return rc == GB_OK
+           || cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s",
+                       err.message[0] ? err.message : "out of memory");
+}
+
+
+static int
+check_upload(void *data, const char *sha256, const char *filename,
+    const char *began, bool *end)
+{
+    int               rc;
+    char             *object, *what;
+    struct tm         tm;
+    check_uploads_t  *u = data;
+
+    memset(&tm, 0, sizeof(struct tm));
+    object = NULL;
+    what = NULL;
+
+    *end = strptime(began, "%Y-%m-%dT%H:%M:%S", &tm) != NULL
+           && timegm(&tm) < u->before;
+
+    rc = asprintf(&object, "%s/%s", sha256, filename) >= 0
+         && asprintf(&what, "was begun at %s and not completed%s", began,
+                     *end ? ", is ended now" : "") >= 0
+         && out_make_row(u->found, "upload", NULL, object, what)
+         ? GB_OK : GB_ERROR;
+
+    free(object);
+    free(what);
+
+    return rc;
 }

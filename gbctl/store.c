@@ -109,6 +109,15 @@ store_walk(store_t *store, gb_store_walk_pt cb, void *data, gb_error_t *err)
 }
 
 
+int
+store_uploads_walk(store_t *store, store_upload_pt cb, void *data,
+    gb_error_t *err)
+{
+    return store->ops->uploads ? store->ops->uploads(store, cb, data, err)
+                               : GB_OK;
+}
+
+
 static void *
 store_file_stage(store_t *store, int fd, const char *filename,
     gb_progress_pt progress, void *data, gb_hash_sums_t *sums, gb_error_t *err)
@@ -208,5 +217,6 @@ static const store_ops_t  store_file_ops = {
     store_file_discard,
     store_file_remove,
     store_file_read,
-    store_file_walk
+    store_file_walk,
+    NULL
 };

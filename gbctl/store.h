@@ -63,6 +63,17 @@ int store_read(store_t *store, const char *sha256, const char *filename,
 int store_walk(store_t *store, gb_store_walk_pt cb, void *data,
     gb_error_t *err) GB_MUST_CHECK;
 
+/*
+ * An upload that has not ended: of a gbctl that runs, or was cut off.  BEGAN
+ * is RFC 3339, UTC.  With END set it is ended, and its parts are gone.
+ */
+typedef int (*store_upload_pt)(void *data, const char *sha256,
+    const char *filename, const char *began, bool *end);
+
+/* all of them; a directory has none.  What CB returned, or GB_* */
+int store_uploads_walk(store_t *store, store_upload_pt cb, void *data,
+    gb_error_t *err) GB_MUST_CHECK;
+
 
 /* what a kind of store does; of no interest outside of store*.c */
 typedef struct {
@@ -78,6 +89,8 @@ typedef struct {
         store_sink_pt sink, void *data, gb_error_t *err);
     int (*walk)(store_t *store, gb_store_walk_pt cb, void *data,
         gb_error_t *err);
+    int (*uploads)(store_t *store, store_upload_pt cb, void *data,
+        gb_error_t *err);       /* NULL: never any */
 } store_ops_t;
 
 struct store_s {

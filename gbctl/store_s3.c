@@ -271,34 +271,44 @@ store_s3_page_element(void *data, const char *name, const char *text)
 }
 
 
-/* "ab/cdef…/FILENAME"; what else is in the bucket is somebody else's */
-
 static void
 store_s3_page_key(store_s3_walk_t *w)
 {
-    char    sha256[65];
-    size_t  i;
+    char         sha256[65];
+    const char  *filename;
 
     if (w->want != NULL) {
         w->found |= strcmp(w->key, w->want) == 0;
         return;
     }
 
-    if (strlen(w->key) < 67 || w->key[2] != '/' || w->key[65] != '/') {
-        return;
+    filename = store_s3_name(w->key, sha256);
+
+    if (filename != NULL) {
+        w->rc = w->cb(w->data, sha256, filename);
+    }
+}
+
+
+/* "ab/cdef…/FILENAME" */
+
+const char *
+store_s3_name(const char *key, char *sha256)
+{
+    size_t  i;
+
+    if (strlen(key) < 67 || key[2] != '/' || key[65] != '/') {
+        return NULL;
     }
 
     for (i = 0; i < 64; i++) {
-        sha256[i] = w->key[i < 2 ? i : i + 1];
+        sha256[i] = key[i < 2 ? i : i + 1];
     }
 
     sha256[64] = '\0';
 
-    if (strspn(sha256, "0123456789abcdef") == 64
-        && gb_store_filename_check(w->key + 66) == NULL)
-    {
-        w->rc = w->cb(w->data, sha256, w->key + 66);
-    }
+    return strspn(sha256, "0123456789abcdef") == 64
+           && gb_store_filename_check(key + 66) == NULL ? key + 66 : NULL;
 }
 
 
@@ -308,5 +318,6 @@ const store_ops_t  store_s3_ops = {
     store_s3_discard,
     store_s3_remove,
     store_s3_read,
-    store_s3_walk
+    store_s3_walk,
+    store_s3_uploads
 };

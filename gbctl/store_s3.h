@@ -43,6 +43,16 @@ int store_s3_abort(store_t *store, store_s3_stage_t *s, gb_error_t *err)
 
 void store_s3_free(store_s3_stage_t *s);
 
+/* see store_uploads_walk() */
+int store_s3_uploads(store_t *store, store_upload_pt cb, void *data,
+    gb_error_t *err) GB_MUST_CHECK;
+
+/*
+ * The file name in a key, and the digest into 65 bytes; NULL where the key is
+ * no artifact's but somebody else's.
+ */
+const char *store_s3_name(const char *key, char *sha256);
+
 /* sets ERR where an answer is not what S3 answers; GB_ERROR */
 int store_s3_odd(store_t *store, gb_error_t *err);
 

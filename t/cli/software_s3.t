@@ -164,6 +164,15 @@ ok($there >= 2 && $there < 9, "killed: $there parts are left");
 is_deeply([$s3->keys], \@before, 'killed: and no object');
 is_deeply([$s3->uploads], [key($huge)], 'killed: but an upload');
 
+$r = $s->gbctl(qw(db check -o json));
+is($r->{exit}, 0, 'db check: an upload is no damage');
+my ($upload) = grep { $_->{kind} eq 'upload' } @{$r->{json}};
+is($upload->{object}, sha($huge) . '/huge.swu', 'but is shown');
+like($upload->{damage}, qr/^was begun at 20\S+ and not completed$/, 'with when');
+like($r->{err}, qr/^1 upload has not ended: .*--end-uploads/m, 'and a word');
+is($s->gbctl(qw(db check --end-uploads 1h))->{exit}, 0, 'older ones are ended');
+is_deeply([$s3->uploads], [key($huge)], 'not this one');
+
 $log = length $s3->log;
 is(gbctl('add', $huge)->{exit}, 0, 'resumed: exit 0');
 is(parts($log), 9 - $there, 'resumed: only what was missing was sent');
@@ -186,6 +195,21 @@ is(gbctl('add', $rest)->{exit}, 0, 'wrong part: exit 0');
 is(Digest::SHA::sha256_hex($s3->request('GET', '/artifacts/' . key($rest))
     ->{body}), sha($rest), 'wrong part: the right bytes');
 is_deeply([$s3->uploads], [], 'wrong part: both uploads have ended');
+
+
+# uploads that nobody goes on with, and somebody else's
+
+my $old = '/artifacts/' . key($rest) =~ s/rest/old/r;
+$s3->request('POST', "$old$_?uploads=") for 1 .. 3;
+$s3->request('POST', '/artifacts/foreign?uploads=');
+is(scalar(my @open = $s3->uploads), 4, 'uploads that were begun');
+sleep 2.1;
+$r = $s->gbctl(qw(db check --end-uploads 1s -o json));
+is($r->{exit}, 0, 'ended') or diag $r->{err};
+is(scalar(grep { $_->{kind} eq 'upload' && $_->{damage} =~ /, is ended now$/ }
+    @{$r->{json}}), 3, 'each is said');
+is_deeply([$s3->uploads], ['foreign'], 'what is not ours stays');
+is($s->gbctl(qw(db check --end-uploads soon))->{exit}, 2, 'an age is wanted');
 
 
 # the server goes away and comes back

@@ -9,11 +9,17 @@
 #include "ngx_http_goosebit_quiet.h"
 
 
+/* polls in a row that were due, until the next ones are taken to be */
+#define NGX_HTTP_GOOSEBIT_ASK_DUE  8
+
+
 static ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_create(
     ngx_http_goosebit_ddi_t *ddi, ngx_http_goosebit_call_e call,
     ngx_http_goosebit_pg_handler_pt handler);
 static void ngx_http_goosebit_ask_submit(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_query_t *q);
+static void ngx_http_goosebit_ask_count_due(
+    ngx_http_goosebit_pg_result_t *result);
 static void ngx_http_goosebit_ask_refused(
     ngx_http_goosebit_pg_result_t *result, void *data);
 static void ngx_http_goosebit_ask_result(
@@ -31,6 +37,10 @@ static ngx_int_t ngx_http_goosebit_ask_register(ngx_http_goosebit_ddi_t *ddi,
 static ngx_int_t ngx_http_goosebit_ask_outside(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 static void ngx_http_goosebit_ask_again(ngx_uint_t status, void *data);
+
+
+/* polls of this worker in a row, up to the last, that had to start an action */
+static ngx_uint_t  ngx_http_goosebit_ask_due;
 
 
 static ngx_http_goosebit_pg_query_t *
@@ -83,6 +93,37 @@ ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_ask_submit(ddi, q);
 
     return NGX_OK;
+}
+
+
+/*
+ * While a rollout is under way nearly every poll that comes to SQL is due, and
+ * pays for two calls: one that finds that out, and start, which decides again
+ * under the locks and answers whatever is so.  After a few such polls the next
+ * ones go to start at once; the first that was not due ends it.
+ */
+
+ngx_int_t
+ngx_http_goosebit_ask_poll(ngx_http_goosebit_ddi_t *ddi)
+{
+    return ngx_http_goosebit_ask(ddi,
+                   ngx_http_goosebit_ask_due < NGX_HTTP_GOOSEBIT_ASK_DUE
+                   ? NGX_HTTP_GOOSEBIT_CALL_POLL
+                   : NGX_HTTP_GOOSEBIT_CALL_START);
+}
+
+
+static void
+ngx_http_goosebit_ask_count_due(ngx_http_goosebit_pg_result_t *result)
+{
+    if (ngx_http_goosebit_ask_said(result, "next", "start")
+        || ngx_http_goosebit_ask_said(result, "next", "started"))
+    {
+        ngx_http_goosebit_ask_due++;
+
+    } else {
+        ngx_http_goosebit_ask_due = 0;
+    }
 }
 
 
@@ -325,6 +366,10 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
         error.code = ddi->ctx->reason;
 
         return ngx_http_goosebit_reply_error(ddi->request, &error);
+    }
+
+    if (!ddi->followed && ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL) {
+        ngx_http_goosebit_ask_count_due(result);
     }
 
     if (!ddi->followed

@@ -16,8 +16,11 @@
 ngx_int_t ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_call_e call);
 
+/* submits a poll; as a start where that saves a call */
+ngx_int_t ngx_http_goosebit_ask_poll(ngx_http_goosebit_ddi_t *ddi);
+
 /*
- * The same not yet submitted, with the parameters that every call starts with;
+ * A call not yet submitted, with the parameters that every call starts with;
  * NULL: out of memory.
  */
 ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_query(

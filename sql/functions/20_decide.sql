@@ -41,10 +41,12 @@ COMMENT ON FUNCTION goosebit.revision_fits IS
     'whether a row of software_hardware takes this revision of its model';
 
 
+-- Its cost is a query's: of rollouts, newest first, no more are to be asked
+-- than it takes to find one that fits.
 CREATE FUNCTION goosebit.software_fits(tenant_id int, software_id int,
                                        hw_model text, hw_revision text)
 RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000
 AS $$
 BEGIN
     RETURN EXISTS (

@@ -8,7 +8,7 @@ CREATE TYPE goosebit_ddi.poll_row AS (
     tenant_id    int,
     device_id    bigint,
     tenant       text,
-    next         text,     -- call this first: register or start
+    next         text,     -- call this first: register, start; or started
     poll_seconds int,
     config_data  boolean,
     link         text,     -- deploymentBase, cancelAction, confirmationBase
@@ -81,6 +81,8 @@ DECLARE
 BEGIN
     p.status := c.status;
     p.reason := c.reason;
+    p.next := c.next;
+    p.device_id := (c.dev).id;
 
     IF c.status = 200 THEN
         p.reason := 'not_registered';
@@ -107,7 +109,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c goosebit.caller;
-    p goosebit_ddi.poll_row;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
 
@@ -115,10 +116,7 @@ BEGIN
         RETURN goosebit.poll_answer(c, poll_time, max_updates);
     END IF;
 
-    p := goosebit.poll_stranger(c, poll_time);
-    p.next := c.next;
-    p.device_id := (c.dev).id;
-    RETURN p;
+    RETURN goosebit.poll_stranger(c, poll_time);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.poll IS
@@ -202,7 +200,7 @@ DECLARE
 BEGIN
     RETURN ROW(200,
         CASE WHEN waits THEN 'awaiting_confirmation' ELSE 'open' END,
-        c.tenant_id, dev.id, c.tenant, NULL,
+        c.tenant_id, dev.id, c.tenant, 'started',
         goosebit.poll_time(dev.poll_time, c.poll_time,
                            poll_started.poll_time),
         false,
@@ -215,10 +213,12 @@ COMMENT ON FUNCTION goosebit.poll_started IS
     'poll row that offers a new action';
 
 
--- Decides again under the slot lock and the device's, and does what is due:
+-- Decides under the slot lock and the device's, and does what is due:
 -- supersedes the open action, creates the new one. Takes the slot lock before
--- the device's row. held: the caller keeps the answer until a later commit
--- has waited for the disk, so that this one, with the slot lock, need not.
+-- the device's row. It answers all that poll does, so whoever expects that
+-- much is due may ask it alone; "started" in next tells whether it was so.
+-- held: the caller keeps the answer until a later commit has waited for the
+-- disk, so that this one, with the slot lock, need not.
 CREATE FUNCTION goosebit_ddi.start(tenant text, device text, scheme text,
                                    credential bytea, auth text, poll_time int,
                                    max_updates int,
@@ -233,18 +233,19 @@ DECLARE
     d   goosebit.decision;
     one record;
     dev goosebit.device;
+    done text;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
 
-    IF c.status <> 200 OR (c.dev).id IS NULL THEN
+    IF c.status <> 200 OR c.next IS NOT NULL THEN
         RETURN goosebit.poll_stranger(c, poll_time);
     END IF;
 
     IF held THEN
-        PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
+        done := pg_catalog.set_config('synchronous_commit', 'off', true);
     END IF;
 
-    PERFORM goosebit.slot_lock(c.tenant_id);
+    done := goosebit.slot_lock(c.tenant_id);
     SELECT x AS dev INTO one FROM goosebit.device x
     WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
     FOR NO KEY UPDATE;

@@ -283,6 +283,7 @@ DECLARE
     b   goosebit_ddi.base_row;
     one record;
     a   goosebit.action;
+    done text;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
     b.status := c.status;
@@ -302,7 +303,7 @@ BEGIN
             WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
             FOR NO KEY UPDATE;
         ELSE
-            PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
+            done := pg_catalog.set_config('synchronous_commit', 'off', true);
             PERFORM FROM goosebit.action x
             WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
               AND x.id = a.id

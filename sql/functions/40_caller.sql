@@ -63,27 +63,18 @@ BEGIN
         RETURN c;
     END IF;
 
-    IF scheme = 'external' AND mode <> 'external' THEN
-        scheme := 'target';
-    END IF;
-
-    IF dev.blocked OR scheme = 'refused' THEN
-        passed := false;
-    ELSIF mode = 'off' OR scheme = 'proven' THEN
-        passed := true;
-    ELSIF scheme = 'gateway' AND credential = t.gateway_token
-          AND (t.gateway_prefix IS NULL
-               OR pg_catalog.starts_with(caller.device, t.gateway_prefix))
-    THEN
-        passed := true;
-    ELSIF mode = 'strict' THEN
-        passed := scheme = 'target' AND credential = dev.token;
-    ELSIF mode IN ('lax', 'setup') THEN
-        passed := dev.token IS NULL
-                  OR (scheme = 'target' AND credential = dev.token);
-    ELSIF mode = 'external' THEN
-        passed := scheme = 'external';
-    END IF;
+    -- One expression, since each is set up anew in each transaction.
+    passed := CASE
+        WHEN dev.blocked OR scheme = 'refused' THEN false
+        WHEN mode = 'off' OR scheme = 'proven' THEN true
+        WHEN scheme = 'gateway' AND credential = t.gateway_token
+             AND (t.gateway_prefix IS NULL
+                  OR pg_catalog.starts_with(caller.device, t.gateway_prefix))
+        THEN true
+        WHEN mode = 'external' THEN scheme = 'external'
+        WHEN mode IN ('lax', 'setup') AND dev.token IS NULL THEN true
+        ELSE scheme IN ('target', 'external') AND credential = dev.token
+        END;
 
     IF passed IS NOT TRUE THEN
         c.status := 401;

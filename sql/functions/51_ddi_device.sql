@@ -197,6 +197,26 @@ COMMENT ON FUNCTION goosebit_ddi.config_data IS
     'stores what a device says of itself; all of it or nothing';
 
 
+-- The row of who is refused, or asks for what is not there.
+CREATE FUNCTION goosebit.base_none(c goosebit.caller)
+RETURNS goosebit_ddi.base_row
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    b goosebit_ddi.base_row;
+BEGIN
+    b.status := CASE c.status WHEN 200 THEN 404 ELSE c.status END;
+    b.reason := CASE c.status WHEN 200 THEN 'not_found' ELSE c.reason END;
+    b.tenant_id := c.tenant_id;
+    b.device_id := (c.dev).id;
+    b.tenant := c.tenant;
+    RETURN b;
+END
+$$;
+COMMENT ON FUNCTION goosebit.base_none IS
+    'deploymentBase and installedBase row without an action';
+
+
 -- The document of one of the device's actions; the caller has decided that
 -- it may be read. history: how many messages, newest first, -1 all, 0 none.
 CREATE FUNCTION goosebit.base_answer(c goosebit.caller, a goosebit.action,
@@ -205,8 +225,8 @@ RETURNS goosebit_ddi.base_row
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    b goosebit_ddi.base_row;
-    s record;
+    s     record;
+    lines text[];
 BEGIN
     SELECT x.version, x.name, x.filename, x.size, x.sha1, x.md5, x.sha256,
            x.uri
@@ -214,38 +234,12 @@ BEGIN
     FROM goosebit.software x
     WHERE x.tenant_id = a.tenant_id AND x.id = a.software_id;
 
-    b.tenant_id := c.tenant_id;
-    b.tenant := c.tenant;
-    b.device_id := a.device_id;
     IF NOT FOUND THEN
-        b.status := 404;
-        b.reason := 'not_found';
-        RETURN b;
+        RETURN goosebit.base_none(c);
     END IF;
-
-    b.status := 200;
-    b.reason := a.state;
-    b.action_id := a.id;
-    b.download := CASE a.type WHEN 'soft' THEN 'attempt' ELSE 'forced' END;
-    b.update := CASE a.type WHEN 'soft' THEN 'attempt'
-                            WHEN 'downloadonly' THEN 'skip'
-                            ELSE 'forced' END;
-    IF a.maintenance_window IS NOT NULL THEN
-        b.maintenance_window := 'available';
-    END IF;
-    b.software_id := a.software_id;
-    b.version := s.version;
-    b.name := s.name;
-    b.filename := s.filename;
-    b.size := s.size;
-    b.sha1 := s.sha1;
-    b.md5 := s.md5;
-    b.sha256 := s.sha256;
-    b.uri := s.uri;
 
     IF history <> 0 THEN
-        b.action_status := pg_catalog.upper(a.state);
-        b.history := ARRAY (
+        lines := ARRAY (
             SELECT u.line
             FROM goosebit.action_status x,
                  pg_catalog.unnest(x.details) WITH ORDINALITY AS u (line, n)
@@ -255,7 +249,17 @@ BEGIN
             LIMIT CASE WHEN history > 0 THEN history END);
     END IF;
 
-    RETURN b;
+    -- At once: each assignment is set up anew in each transaction.
+    RETURN ROW(200, a.state, c.tenant_id, a.device_id, c.tenant, a.id,
+        CASE a.type WHEN 'soft' THEN 'attempt' ELSE 'forced' END,
+        CASE a.type WHEN 'soft' THEN 'attempt'
+                    WHEN 'downloadonly' THEN 'skip'
+                    ELSE 'forced' END,
+        CASE WHEN a.maintenance_window IS NOT NULL THEN 'available' END,
+        a.software_id, s.version, s.name, s.filename, s.size, s.sha1, s.md5,
+        s.sha256, s.uri,
+        CASE WHEN lines IS NOT NULL THEN pg_catalog.upper(a.state) END,
+        lines, NULL)::goosebit_ddi.base_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.base_answer IS
@@ -280,16 +284,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c   goosebit.caller;
-    b   goosebit_ddi.base_row;
-    one record;
-    a   goosebit.action;
+    b    goosebit_ddi.base_row;
+    one  record;
+    a    goosebit.action;
     done text;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    b.status := c.status;
-    b.reason := c.reason;
     IF c.status <> 200 THEN
-        RETURN b;
+        RETURN goosebit.base_none(c);
     END IF;
 
     SELECT x AS action INTO one FROM goosebit.action x
@@ -326,12 +328,7 @@ BEGIN
         RETURN goosebit.base_answer(c, a, history);
     END IF;
 
-    b.status := 404;
-    b.reason := 'not_found';
-    b.tenant_id := c.tenant_id;
-    b.device_id := (c.dev).id;
-    b.tenant := c.tenant;
-    RETURN b;
+    RETURN goosebit.base_none(c);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.deployment_base IS
@@ -348,14 +345,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c goosebit.caller;
-    b goosebit_ddi.base_row;
     a goosebit.action;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    b.status := c.status;
-    b.reason := c.reason;
     IF c.status <> 200 THEN
-        RETURN b;
+        RETURN goosebit.base_none(c);
     END IF;
 
     SELECT x.* INTO a FROM goosebit.action x
@@ -366,12 +360,7 @@ BEGIN
         RETURN goosebit.base_answer(c, a, history);
     END IF;
 
-    b.status := 404;
-    b.reason := 'not_found';
-    b.tenant_id := c.tenant_id;
-    b.device_id := (c.dev).id;
-    b.tenant := c.tenant;
-    RETURN b;
+    RETURN goosebit.base_none(c);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.installed_base IS

@@ -164,15 +164,11 @@ DECLARE
     most    int := COALESCE(max_statuses, 1000);
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m.status := c.status;
-    m.reason := c.reason;
+    m := ROW(c.status, c.reason, c.tenant_id, (c.dev).id, c.tenant, NULL);
     IF c.status <> 200 THEN
         RETURN m;
     END IF;
 
-    m.tenant_id := c.tenant_id;
-    m.device_id := (c.dev).id;
-    m.tenant := c.tenant;
     finished := COALESCE(finished, 'none');
 
     IF resource NOT IN ('deployment', 'cancel')

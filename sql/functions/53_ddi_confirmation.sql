@@ -85,14 +85,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c goosebit.caller;
-    b goosebit_ddi.base_row;
     a goosebit.action;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    b.status := c.status;
-    b.reason := c.reason;
     IF c.status <> 200 THEN
-        RETURN b;
+        RETURN goosebit.base_none(c);
     END IF;
 
     SELECT x.* INTO a FROM goosebit.action x
@@ -104,12 +101,7 @@ BEGIN
         RETURN goosebit.base_answer(c, a, history);
     END IF;
 
-    b.status := 404;
-    b.reason := 'not_found';
-    b.tenant_id := c.tenant_id;
-    b.device_id := (c.dev).id;
-    b.tenant := c.tenant;
-    RETURN b;
+    RETURN goosebit.base_none(c);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.confirmation_action IS

@@ -63,7 +63,12 @@ BEGIN
         RETURN c;
     END IF;
 
-    -- One expression, since each is set up anew in each transaction.
+    IF scheme = 'external' AND mode <> 'external' THEN
+        scheme := 'target';
+    END IF;
+
+    -- One expression, since each is set up anew in each transaction. NULL,
+    -- as for a mode that is none, lets nobody in.
     passed := CASE
         WHEN dev.blocked OR scheme = 'refused' THEN false
         WHEN mode = 'off' OR scheme = 'proven' THEN true
@@ -73,7 +78,8 @@ BEGIN
         THEN true
         WHEN mode = 'external' THEN scheme = 'external'
         WHEN mode IN ('lax', 'setup') AND dev.token IS NULL THEN true
-        ELSE scheme IN ('target', 'external') AND credential = dev.token
+        WHEN mode IN ('strict', 'lax', 'setup')
+        THEN scheme = 'target' AND credential = dev.token
         END;
 
     IF passed IS NOT TRUE THEN

@@ -311,6 +311,7 @@ BEGIN
               AND x.id = a.id
             FOR NO KEY UPDATE SKIP LOCKED;
             IF NOT FOUND THEN
+                b.status := 200;
                 b.next := 'wait';
                 RETURN b;
             END IF;

@@ -29,7 +29,6 @@ static ngx_int_t ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf,
 static ngx_int_t ngx_http_goosebit_route_decode(ngx_str_t *part,
     u_char **buf);
 static ngx_int_t ngx_http_goosebit_route_hex(u_char ch);
-static ngx_uint_t ngx_http_goosebit_route_plain(u_char *p, size_t len);
 static ngx_uint_t ngx_http_goosebit_route_named(ngx_str_t *part);
 static ngx_uint_t ngx_http_goosebit_route_valid(ngx_str_t *part);
 static ngx_int_t ngx_http_goosebit_route_tail(ngx_http_goosebit_route_t *rt,
@@ -206,7 +205,7 @@ ngx_http_goosebit_route_split(ngx_str_t *uri, u_char *buf, ngx_str_t *parts,
 
     /* nearly always: no byte has to be looked at again */
 
-    plain = (buf == NULL && ngx_http_goosebit_route_plain(p, end - p));
+    plain = (buf == NULL && gb_text_all_plain((char *) p, end - p));
 
     for (i = 0, start = p + 1; start < end; start = p + 1) {
 
@@ -303,17 +302,6 @@ ngx_http_goosebit_route_hex(u_char ch)
 }
 
 
-/* printable ASCII; from eight bytes on, the last of them at once */
-
-static ngx_uint_t
-ngx_http_goosebit_route_plain(u_char *p, size_t len)
-{
-    return len >= 8
-           && len - gb_text_plain((char *) p, len) < 8
-           && gb_text_plain((char *) p + len - 8, 8) == 8;
-}
-
-
 static ngx_uint_t
 ngx_http_goosebit_route_named(ngx_str_t *part)
 {
@@ -343,7 +331,7 @@ ngx_http_goosebit_route_valid(ngx_str_t *part)
         return 0;
     }
 
-    if (ngx_http_goosebit_route_plain(p, part->len)) {
+    if (gb_text_all_plain((char *) p, part->len)) {
         return 1;
     }
 

@@ -15,7 +15,6 @@ static void gb_json_value(gb_json_t *j);
 static void gb_json_open(gb_json_t *j, char c, bool object);
 static void gb_json_close(gb_json_t *j, char c, bool object);
 static void gb_json_escaped(gb_json_t *j, const char *s, size_t len);
-static bool gb_json_plain(const char *s, size_t len);
 static void gb_json_number(gb_json_t *j, int64_t n);
 
 
@@ -377,7 +376,7 @@ gb_json_escaped(gb_json_t *j, const char *s, size_t len)
     size_t         n, run;
     unsigned char  c;
 
-    run = gb_json_plain(s, len) ? len : 0;
+    run = gb_text_all_plain(s, len) ? len : 0;
 
     while (run < len) {
         c = (unsigned char) s[run];
@@ -417,31 +416,6 @@ gb_json_escaped(gb_json_t *j, const char *s, size_t len)
     }
 
     gb_json_put(j, s, len);
-}
-
-
-/* from eight bytes on: the last of them at once, some of them again */
-
-static bool
-gb_json_plain(const char *s, size_t len)
-{
-    size_t         i;
-    unsigned char  c;
-
-    if (len >= 8) {
-        return len - gb_text_plain(s, len) < 8
-               && gb_text_plain(s + len - 8, 8) == 8;
-    }
-
-    for (i = 0; i < len; i++) {
-        c = (unsigned char) s[i];
-
-        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') {
-            return false;
-        }
-    }
-
-    return true;
 }
 
 

@@ -53,6 +53,33 @@ gb_text_plain(const char *s, size_t len)
 
 
 /*
+ * Whether all of s is such bytes.  From eight on the last of them are looked
+ * at at once, some of them again.
+ */
+static inline bool
+gb_text_all_plain(const char *s, size_t len)
+{
+    size_t         i;
+    unsigned char  c;
+
+    if (len >= 8) {
+        return len - gb_text_plain(s, len) < 8
+               && gb_text_plain(s + len - 8, 8) == 8;
+    }
+
+    for (i = 0; i < len; i++) {
+        c = (unsigned char) s[i];
+
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\') {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+/*
  * Reads one character of well-formed UTF-8 (RFC 3629: no surrogates, nothing
  * overlong, up to U+10FFFF).  Returns its bytes (1 to 4), or 0 where the
  * bytes are not UTF-8 or len is 0.  *code may be NULL.

@@ -318,6 +318,7 @@ test_ends(void **state)
 {
     int     c;
     char    text[24];
+    bool    plain;
     size_t  at, len;
 
     (void) state;
@@ -325,12 +326,15 @@ test_ends(void **state)
     memset(text, 'a', sizeof(text));
 
     for (c = 0; c < 256; c++) {
+        plain = (c >= 0x20 && c < 0x7f && c != '"' && c != '\\');
+
         for (len = 1; len <= sizeof(text); len++) {
             for (at = 0; at < len; at++) {
                 text[at] = (char) c;
                 assert_int_equal(gb_text_utf8_valid(text, len), c < 0x80);
                 assert_int_equal(gb_text_has_control(text, len),
                                  c < 0x20 || c == 0x7f);
+                assert_int_equal(gb_text_all_plain(text, len), plain);
                 text[at] = 'a';
             }
         }

@@ -9,7 +9,12 @@
 #include "ngx_http_goosebit_quiet.h"
 
 
-/* polls in a row that were due, until the next ones are taken to be */
+/*
+ * While a rollout is under way nearly every poll that comes to SQL is due, and
+ * pays for two calls: one that finds that out, and start, which decides again
+ * under the locks and answers whatever is so.  After so many such polls in a
+ * row the next ones go to start at once; the first that was not due ends it.
+ */
 #define NGX_HTTP_GOOSEBIT_ASK_DUE  8
 
 
@@ -39,7 +44,7 @@ static ngx_int_t ngx_http_goosebit_ask_outside(ngx_http_goosebit_ddi_t *ddi,
 static void ngx_http_goosebit_ask_again(ngx_uint_t status, void *data);
 
 
-/* polls of this worker in a row, up to the last, that had to start an action */
+/* polls of this worker in a row, up to the last, that were due */
 static ngx_uint_t  ngx_http_goosebit_ask_due;
 
 
@@ -84,6 +89,12 @@ ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
 {
     ngx_http_goosebit_pg_query_t  *q;
 
+    if (call == NGX_HTTP_GOOSEBIT_CALL_POLL
+        && ngx_http_goosebit_ask_due >= NGX_HTTP_GOOSEBIT_ASK_DUE)
+    {
+        call = NGX_HTTP_GOOSEBIT_CALL_START;
+    }
+
     q = ngx_http_goosebit_ask_query(ddi, call);
     if (q == NULL) {
         return NGX_ERROR;
@@ -93,23 +104,6 @@ ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_ask_submit(ddi, q);
 
     return NGX_OK;
-}
-
-
-/*
- * While a rollout is under way nearly every poll that comes to SQL is due, and
- * pays for two calls: one that finds that out, and start, which decides again
- * under the locks and answers whatever is so.  After a few such polls the next
- * ones go to start at once; the first that was not due ends it.
- */
-
-ngx_int_t
-ngx_http_goosebit_ask_poll(ngx_http_goosebit_ddi_t *ddi)
-{
-    return ngx_http_goosebit_ask(ddi,
-                   ngx_http_goosebit_ask_due < NGX_HTTP_GOOSEBIT_ASK_DUE
-                   ? NGX_HTTP_GOOSEBIT_CALL_POLL
-                   : NGX_HTTP_GOOSEBIT_CALL_START);
 }
 
 
@@ -368,10 +362,6 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
         return ngx_http_goosebit_reply_error(ddi->request, &error);
     }
 
-    if (!ddi->followed && ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL) {
-        ngx_http_goosebit_ask_count_due(result);
-    }
-
     if (!ddi->followed
         && (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL
             || ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_DEPLOYMENT_BASE))
@@ -409,6 +399,10 @@ ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
 {
     ngx_int_t                 rc;
     ngx_http_goosebit_call_e  call;
+
+    if (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL) {
+        ngx_http_goosebit_ask_count_due(result);
+    }
 
     if (ngx_http_goosebit_ask_said(result, "next", "register")) {
         rc = ngx_http_goosebit_ask_register(ddi, result);

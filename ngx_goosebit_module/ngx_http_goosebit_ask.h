@@ -12,15 +12,15 @@
 #include "ngx_http_goosebit_ddi_row.h"
 
 
-/* submits a call without a body; NGX_ERROR: out of memory */
+/*
+ * Submits a call without a body, a poll as a start where that saves a call;
+ * NGX_ERROR: out of memory.
+ */
 ngx_int_t ngx_http_goosebit_ask(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_call_e call);
 
-/* submits a poll; as a start where that saves a call */
-ngx_int_t ngx_http_goosebit_ask_poll(ngx_http_goosebit_ddi_t *ddi);
-
 /*
- * A call not yet submitted, with the parameters that every call starts with;
+ * The same not yet submitted, with the parameters that every call starts with;
  * NULL: out of memory.
  */
 ngx_http_goosebit_pg_query_t *ngx_http_goosebit_ask_query(

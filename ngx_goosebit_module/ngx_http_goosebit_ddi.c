@@ -19,8 +19,6 @@
 
 typedef struct {
     ngx_http_goosebit_call_e       call;
-    ngx_int_t                    (*ask)(ngx_http_goosebit_ddi_t *ddi);
-                                                /* NULL: by that call */
     ngx_http_goosebit_ddi_row_pt   row;
     ngx_http_goosebit_ddi_param_pt param;       /* NULL: no body */
     ngx_int_t                    (*quiet)(ngx_http_goosebit_ddi_t *ddi);
@@ -44,7 +42,7 @@ static ngx_http_goosebit_ddi_endpoint_t
     ngx_http_goosebit_endpoints[NGX_HTTP_GOOSEBIT_ENDPOINTS] =
 {
     [NGX_HTTP_GOOSEBIT_POLL] = {
-        .ask = ngx_http_goosebit_ask_poll,
+        .call = NGX_HTTP_GOOSEBIT_CALL_POLL,
         .row = ngx_http_goosebit_ddi_row_poll,
         .quiet = ngx_http_goosebit_quiet
     },
@@ -214,15 +212,9 @@ ngx_http_goosebit_ddi_handler(ngx_http_request_t *r)
     } else if (ngx_http_goosebit_quiet_join(ddi) == NGX_OK) {
         ngx_http_goosebit_ask_wait(ddi);
 
-    } else {
-        rc = endpoint->ask ? endpoint->ask(ddi)
-                           : ngx_http_goosebit_ask(ddi, endpoint->call);
-
-        if (rc != NGX_OK) {
-            ngx_http_finalize_request(
-                r, ngx_http_goosebit_ask_error(ddi,
-                                               NGX_HTTP_SERVICE_UNAVAILABLE));
-        }
+    } else if (ngx_http_goosebit_ask(ddi, endpoint->call) != NGX_OK) {
+        ngx_http_finalize_request(
+            r, ngx_http_goosebit_ask_error(ddi, NGX_HTTP_SERVICE_UNAVAILABLE));
     }
 
     return NGX_DONE;

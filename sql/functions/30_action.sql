@@ -4,7 +4,7 @@
 
 -- One start at a time in a tenant, until the transaction ends. Taken before
 -- any device row; see 00_schema.sql for the order. Always true: a value can
--- be assigned, which costs a tenth of a PERFORM.
+-- be assigned, which costs less than a PERFORM.
 CREATE FUNCTION goosebit.slot_lock(tenant_id int)
 RETURNS boolean
 LANGUAGE sql VOLATILE

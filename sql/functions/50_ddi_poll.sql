@@ -228,11 +228,11 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c   goosebit.caller;
-    p   goosebit_ddi.poll_row;
-    d   goosebit.decision;
-    one record;
-    dev goosebit.device;
+    c    goosebit.caller;
+    p    goosebit_ddi.poll_row;
+    d    goosebit.decision;
+    one  record;
+    dev  goosebit.device;
     done text;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);

@@ -283,7 +283,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c   goosebit.caller;
+    c    goosebit.caller;
     b    goosebit_ddi.base_row;
     one  record;
     a    goosebit.action;

@@ -164,7 +164,8 @@ DECLARE
     most    int := COALESCE(max_statuses, 1000);
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m := ROW(c.status, c.reason, c.tenant_id, (c.dev).id, c.tenant, NULL);
+    m := ROW(c.status, c.reason, c.tenant_id, (c.dev).id, c.tenant, NULL,
+             NULL)::goosebit_ddi.message_row;
     IF c.status <> 200 THEN
         RETURN m;
     END IF;

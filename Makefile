@@ -125,7 +125,7 @@ endef
 $(eval $(call variant,$(B),$(CC),$(HARDEN)))
 $(eval $(call variant,$(A),$(CC),-O1 $(SANITIZE)))
 
-$(B)/tools/%: t/tools/%.c $(B)/.flags
+$(B)/tools/%: t/tools/%.c t/tools/load.h $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(COMMON) $(CFLAGS) -o $@ $< -lpthread -lm

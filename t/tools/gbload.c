@@ -10,18 +10,10 @@
  * Prints one JSON object; exit code 1 where an answer was not what it must be.
  */
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "load.h"
 
 
 #define LOAD_BUFFER   16384
@@ -53,61 +45,6 @@ typedef struct {
     long         requests;
     double      *latency;       /* seconds, one a request */
 } load_t;
-
-
-static double
-load_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
-
-
-static void
-load_die(const char *what)
-{
-    fprintf(stderr, "gbload: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static void
-load_connect(const load_t *l, load_conn_t *c)
-{
-    int                 fd, on;
-    struct sockaddr_in  sin;
-    struct epoll_event  ev;
-
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_port = htons((unsigned short) atoi(l->port));
-
-    if (inet_pton(AF_INET, l->host, &sin.sin_addr) != 1) {
-        errno = EINVAL;
-        load_die(l->host);
-    }
-
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd == -1 || connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1) {
-        load_die("connect");
-    }
-
-    on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-
-    memset(&ev, 0, sizeof(ev));
-    ev.events = EPOLLIN;
-    ev.data.ptr = c;
-
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) == -1) {
-        load_die("epoll_ctl");
-    }
-
-    c->fd = fd;
-}
 
 
 static int
@@ -246,7 +183,7 @@ load_answer(load_t *l, load_conn_t *c)
     /* nginx's keepalive_requests */
     if (strcasestr(c->in, "\r\nConnection: close\r\n") != NULL) {
         close(c->fd);
-        load_connect(l, c);
+        c->fd = load_connect(l->epoll, l->host, l->port, c);
     }
 
     if (ok && c->step == 0 && l->cycle) {
@@ -353,7 +290,8 @@ load_run(load_t *l, int n)
     }
 
     for (i = 0; i < n; i++) {
-        load_connect(l, &conns[i]);
+        conns[i].fd = load_connect(l->epoll, l->host, l->port,
+                                   &conns[i]);
     }
 
     start = load_now();

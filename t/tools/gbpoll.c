@@ -19,22 +19,14 @@
  * still unanswered 2 s after the end.
  */
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <math.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "load.h"
 
 
 #define POLL_BUFFER   65536
@@ -87,25 +79,6 @@ typedef struct {
 } poll_t;
 
 
-static double
-poll_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
-
-
-static void
-poll_die(const char *what)
-{
-    fprintf(stderr, "gbpoll: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
 /* xorshift64* */
 
 static uint64_t
@@ -129,42 +102,6 @@ poll_gap(poll_t *l)
     u = (double) ((poll_random(l) >> 11) + 1) / 9007199254740992.0;
 
     return -log(u) / l->rate;
-}
-
-
-static void
-poll_connect(const poll_t *l, poll_conn_t *c)
-{
-    int                 fd, on;
-    struct sockaddr_in  sin;
-    struct epoll_event  ev;
-
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_port = htons((unsigned short) atoi(l->port));
-
-    if (inet_pton(AF_INET, l->host, &sin.sin_addr) != 1) {
-        errno = EINVAL;
-        poll_die(l->host);
-    }
-
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd == -1 || connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1) {
-        poll_die("connect");
-    }
-
-    on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-
-    memset(&ev, 0, sizeof(ev));
-    ev.events = EPOLLIN;
-    ev.data.ptr = c;
-
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) == -1) {
-        poll_die("epoll_ctl");
-    }
-
-    c->fd = fd;
 }
 
 
@@ -243,7 +180,7 @@ poll_send(poll_t *l, poll_conn_t *c, double due)
     if (write(c->fd, l->request, (size_t) (p - l->request)) < 0
         && errno != EPIPE && errno != ECONNRESET)
     {
-        poll_die("write");
+        load_die("write");
     }
 }
 
@@ -255,7 +192,7 @@ poll_done(poll_t *l, poll_conn_t *c, int status)
 {
     double  now, us;
 
-    now = poll_now();
+    now = load_now();
 
     if (c->busy) {
         c->busy = false;
@@ -269,7 +206,7 @@ poll_done(poll_t *l, poll_conn_t *c, int status)
 
     if (status == -1 || strcasestr(c->head, "\nConnection: close") != NULL) {
         close(c->fd);
-        poll_connect(l, c);
+        c->fd = load_connect(l->epoll, l->host, l->port, c);
     }
 
     if (l->rate > 0) {
@@ -301,7 +238,7 @@ poll_head(poll_conn_t *c, const char *in, size_t n)
     if (end == NULL) {
         if (c->len == POLL_HEAD) {
             errno = EPROTO;
-            poll_die("a long head");
+            load_die("a long head");
         }
         return n;
     }
@@ -331,7 +268,7 @@ poll_read(poll_t *l, poll_conn_t *c)
         } else {
             /* an idle one */
             close(c->fd);
-            poll_connect(l, c);
+            c->fd = load_connect(l->epoll, l->host, l->port, c);
         }
 
         return;
@@ -359,7 +296,7 @@ poll_due(poll_t *l)
 {
     double  now;
 
-    now = poll_now();
+    now = load_now();
 
     if (l->rate == 0 || now >= l->end) {
         return 0.01;
@@ -387,15 +324,15 @@ poll_run(poll_t *l)
             poll_free(l, &l->conns[i]);
 
         } else {
-            poll_send(l, &l->conns[i], poll_now());
+            poll_send(l, &l->conns[i], load_now());
         }
     }
 
     for ( ;; ) {
         wait = poll_due(l);
 
-        if (poll_now() >= l->end
-            && (l->busy == 0 || poll_now() >= l->end + POLL_LAST))
+        if (load_now() >= l->end
+            && (l->busy == 0 || load_now() >= l->end + POLL_LAST))
         {
             break;
         }
@@ -405,7 +342,7 @@ poll_run(poll_t *l)
 
         got = epoll_pwait2(l->epoll, events, POLL_EVENTS, &ts, NULL);
         if (got == -1) {
-            poll_die("epoll_pwait2");
+            load_die("epoll_pwait2");
         }
 
         for (i = 0; i < got; i++) {
@@ -507,11 +444,12 @@ poll_prepare(poll_t *l, const char *path, int conns)
     l->asked = calloc(l->range ? 1 : l->count, sizeof(bool));
 
     if (l->epoll == -1 || !l->conns || !l->idle || !l->us || !l->asked) {
-        poll_die("memory");
+        load_die("memory");
     }
 
     for (i = 0; i < conns; i++) {
-        poll_connect(l, &l->conns[i]);
+        l->conns[i].fd = load_connect(l->epoll, l->host, l->port,
+                                      &l->conns[i]);
     }
 
     return true;
@@ -553,12 +491,12 @@ main(int argc, char **argv)
         return poll_usage();
     }
 
-    start = poll_now();
+    start = load_now();
     l.due = start;
     l.end = start + atof(argv[i + 3]);
 
     poll_run(&l);
-    poll_report(&l, poll_now() - start);
+    poll_report(&l, load_now() - start);
 
     return 0;
 }

@@ -58,21 +58,7 @@ is($p->poll(1, 'config')->{cache}, 'HIT', 'elsewhere the journal tells');
 
 # ---- answers that are under way
 
-$p->sql(<<'SQL');
-alter function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
-    rename to poll_now;
-create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
-returns goosebit_ddi.poll_row language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp as $$
-declare
-    p goosebit_ddi.poll_row;
-begin
-    p := goosebit_ddi.poll_now($1, $2, $3, $4, $5, $6, $7);
-    perform pg_sleep(case when $2 in ('late', 'joined') then 1.5 else 0 end);
-    return p;
-end $$;
-grant execute on function goosebit_ddi.poll to goosebit_ddi;
-SQL
+$p->slow_poll(q{case when $2 in ('late', 'joined') then 1.5 else 0 end});
 $p->device($_, sw_version => '2.0.0') for qw(late joined);
 
 {

@@ -254,18 +254,7 @@ SQL
 
 {
     $p->device('slow');
-    $p->sql(<<'SQL');
-alter function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
-    rename to poll_now;
-create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
-returns goosebit_ddi.poll_row language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp as $$
-begin
-    perform pg_sleep(case $2 when 'slow' then 2.5 else 0 end);
-    return goosebit_ddi.poll_now($1, $2, $3, $4, $5, $6, $7);
-end $$;
-grant execute on function goosebit_ddi.poll to goosebit_ddi;
-SQL
+    $p->slow_poll(q{case $2 when 'slow' then 2.5 else 0 end});
     my $http = ($p->stacks)[1]->http;
     $http->send_request('GET', ddi('slow'));
     sleep 0.2;

@@ -121,6 +121,25 @@ sub warm {
 }
 
 
+# slow_poll(SECONDS): from now on polls take so long in SQL, an expression in
+# which $2 is the device; what changes meanwhile is not in their answers.
+sub slow_poll {
+    my ($self, $seconds) = @_;
+    $self->sql(<<"SQL");
+alter function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
+    rename to poll_now;
+create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
+returns goosebit_ddi.poll_row language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp as \$\$
+begin
+    perform pg_sleep($seconds);
+    return goosebit_ddi.poll_now(\$1, \$2, \$3, \$4, \$5, \$6, \$7);
+end \$\$;
+grant execute on function goosebit_ddi.poll to goosebit_ddi;
+SQL
+}
+
+
 # polls that went to SQL, at the N-th nginx
 sub misses {
     my ($self, $n) = @_;

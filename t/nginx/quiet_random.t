@@ -258,6 +258,7 @@ sub verb {
     );
     @verb = grep { $_->[0] !~ /^tenant/ } @verb if $small;
     my ($sql, $what) = @{pick(@verb)};
+    hours();
     my $since = time;
     my $out = $db->query("select * from goosebit_admin.$sql");
     trace("verb $sql: " . ($out =~ /ERROR: +(GB\d+)/ ? $1 : 'done'));
@@ -272,8 +273,9 @@ sub verb {
 
 # An image comes: what those in mode latest wait for. Or a rollout's hour.
 sub event {
+    hours();
     my $since = time;
-    rand() < 0.3 ? later('1 s', pick(@feed)) : image();
+    rand() < 0.3 ? later(1, pick(@feed)) : image();
     look($since);
 }
 
@@ -308,13 +310,29 @@ sub renew {
 }
 
 
+my @hours;
+
 sub later {
     my ($after, $feed) = @_;
     $db->query("insert into goosebit.rollout (tenant_id, software_id, feed,"
         . " start_at, allow_downgrade) select 1, max(id), '$feed', now()"
-        . " + interval '$after', true from goosebit.software"
+        . " + interval '$after s', true from goosebit.software"
         . ' where tenant_id = 1');
-    trace("a rollout of $feed in $after");
+    push @hours, time + $after;
+    trace("a rollout of $feed in $after s");
+}
+
+
+# An hour comes by itself: what SQL says from then on is looked at before
+# something else changes, which would hide it.
+sub hours {
+    my $soon = time + 0.05;
+    my @come = grep { $_ < $soon } @hours;
+    return if !@come;
+    @hours = grep { $_ >= $soon } @hours;
+    my $wait = max(@come) + 0.01 - time;
+    sleep $wait if $wait > 0;
+    look(min(@come));
 }
 
 
@@ -328,6 +346,7 @@ sub said {
     my ($action) = (map { $_->[2] =~ m{/(\d+)} && $_->[2] !~ /installedBase/
         ? $1 : () } ($truth{"$id right"} // [])->[-1] // ());
     my $what = pick(qw(config version), (qw(end end begin)) x 2);
+    hours();
 
     if ($what eq 'config') {
         $s->put(ddi($id, 'configData'), @auth, json => { data => {
@@ -352,6 +371,7 @@ sub said {
 # A transaction that stays open while others commit.
 sub transaction {
     if ($opened) {
+        hours();
         my $since = time;
         $open->query(pick(qw(commit commit rollback)));
         trace('the late transaction ends');
@@ -389,6 +409,7 @@ sub evict {
 # and every other time no verb concerns the tenant: else that would end for good
 # what something smaller has to end.
 sub calm {
+    hours();
     my $began = time;
     transaction() if !$opened;
     renew();
@@ -400,6 +421,7 @@ sub calm {
     $db->query('update public.slow set often = 0.6');
     all();
     sleep 0.03;
+    hours();
     my $since = time;
     $db->query("select goosebit_admin.device_set('default', '{"
         . join(',', grep { rand() < 0.4 } @id) . "}', null, null,"
@@ -409,7 +431,7 @@ sub calm {
     transaction();
     $since = time;
     image();
-    later('0.3 s', "due-$due");
+    later(0.3, "due-$due");
     sleep 0.4;
     look($since);
 
@@ -484,7 +506,7 @@ cmp_ok(($p->stacks)[$_]->get('/status')->{json}{cache}{evictions}, '>', 0,
 $db->query("select goosebit_admin.tenant_set('default',"
     . " '{\"max_updates\": 100}')");
 renew();
-later('0 s', "due-$due");
+later(0, "due-$due");
 $db->query("update goosebit.rollout set max_concurrent = 1"
     . " where feed = 'due-$due'");
 sleep $late;                            # nothing else ends their answers

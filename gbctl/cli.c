@@ -20,6 +20,8 @@
 #define GB_VERSION  "0.1.0"
 #endif
 
+#define CLI_BUFFER  65536       /* of stdout; stdio's own has 4096 */
+
 
 static bool cli_parse(cli_t *cli, int argc, char **argv,
     const cli_noun_t *const *nouns, bool *done);
@@ -51,7 +53,6 @@ const cli_option_t  cli_globals[] = {
     { NULL, 0, NULL, NULL, 0 }
 };
 
-volatile sig_atomic_t         cli_interrupted;
 static volatile sig_atomic_t  cli_stops;
 
 static const char *const  cli_formats[] = {
@@ -66,6 +67,8 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
     bool    done;
     cli_t   cli;
 
+    static char  buffer[CLI_BUFFER];
+
     setlocale(LC_ALL, "");
 
     /* all text is UTF-8, whatever a bare environment says */
@@ -79,7 +82,11 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
     memset(&cli, 0, sizeof(cli_t));
     cli.nouns = nouns;
     cli.tenant = "DEFAULT";
-    cli.color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    cli.color = isatty(STDOUT_FILENO) && !cli_no_color();
+
+    if (!isatty(STDOUT_FILENO)) {
+        setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+    }
 
     /* an error before "-o json" is seen must be JSON as well */
 
@@ -110,6 +117,10 @@ cli_main(int argc, char **argv, const cli_noun_t *const *nouns)
     {
         cli_signals(&cli);
         (void) cli.verb->run(&cli);
+
+        if (cli.dry_run && !cli.dry_told && cli.status == CLI_OK) {
+            cli_note(&cli, "dry run: nothing is changed");
+        }
     }
 
     db_close(&cli);
@@ -423,6 +434,13 @@ cli_apply_global(cli_t *cli, const cli_option_t *option, const char *value)
 
     name = option->name;
 
+    /* a script's variable that is not set must not mean the usual database */
+
+    if (value[0] == '\0' && option->arg != NULL) {
+        return cli_usage(cli, "option \"--%s\" needs a value (%s), not \"\"",
+                         name, option->arg);
+    }
+
     if (strcmp(name, "config") == 0) {
         cli->config_file = value;
 
@@ -538,6 +556,7 @@ cli_interrupt(int signo)
     /* else the server would go on, and might still commit */
 
     db_cancel();
+    cli_abandon();
 
     signal(signo, SIG_DFL);
     raise(signo);

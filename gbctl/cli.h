@@ -94,6 +94,7 @@ struct cli_s {
     bool                quiet;
     bool                yes;
     bool                dry_run;
+    bool                dry_told;       /* see cli_dry() */
     bool                color;          /* stdout is a terminal that may */
 
     const cli_noun_t *const  *nouns;    /* all of them */
@@ -121,6 +122,15 @@ typedef struct {
 
 /* set by SIGINT, SIGTERM or SIGHUP; only verbs with CLI_STOPS live to see it */
 extern volatile sig_atomic_t  cli_interrupted;
+
+/*
+ * What takes away what a verb has half written, where one of them ends gbctl:
+ * called in its handler, so with no more than unlink().  NULL: nothing is.
+ */
+extern void (*volatile cli_cleanup)(void);
+
+/* calls it */
+void cli_abandon(void);
 
 
 /*
@@ -151,6 +161,12 @@ void cli_hold(cli_t *cli, char *text);
 bool cli_usage(cli_t *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/*
+ * "dry run: " before a verb's own words, "" where it is none.  A dry run of
+ * which no words begin so ends with words that nothing is changed.
+ */
+const char *cli_dry(cli_t *cli);
+
 /* words for a human on stderr; nothing with -q */
 void cli_note(const cli_t *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -180,6 +196,9 @@ bool cli_opt_int(cli_t *cli, const char *name, long min, long max,
  */
 bool cli_opt_word(cli_t *cli, const char *name, const char *words)
     __attribute__((warn_unused_result));
+
+/* NO_COLOR as https://no-color.org has it: "and not an empty string" */
+bool cli_no_color(void);
 
 /*
  * A copy of an argument that is a URI, whose password is then masked in the

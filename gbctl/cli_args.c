@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <gb_text.h>
+
 #include "cli.h"
 
 
@@ -162,10 +164,14 @@ static bool
 cli_ids_file(cli_t *cli, cli_set_t *set, const char *name)
 {
     FILE    *fp;
-    char    *line;
-    bool     ok;
+    char    *line, *id;
+    bool     ok, first;
     size_t   size;
     ssize_t  n;
+
+    if (name != NULL && name[0] == '\0') {
+        return cli_usage(cli, "\"@\" names no file");
+    }
 
     fp = name ? fopen(name, "re") : stdin;
 
@@ -178,13 +184,30 @@ cli_ids_file(cli_t *cli, cli_set_t *set, const char *name)
     size = 0;
     ok = true;
 
-    while (ok && (n = getline(&line, &size, fp)) >= 0) {
-
-        while (n > 0 && strchr("\r\n \t", line[n - 1]) != NULL) {
-            line[--n] = '\0';
+    for (first = true; ok && (n = getline(&line, &size, fp)) >= 0;
+         first = false)
+    {
+        if (!gb_text_utf8_valid(line, (size_t) n)
+            || memchr(line, '\0', (size_t) n) != NULL)
+        {
+            ok = cli_fail(cli, CLI_FAILED, "invalid", NULL,
+                          "%s: not a text file in UTF-8",
+                          name ? name : "standard input");
+            break;
         }
 
-        ok = n == 0 || cli_ids_add(cli, set, line + strspn(line, " \t"));
+        /* spreadsheets put a byte order mark first */
+
+        id = line + (first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? 3 : 0);
+        id += strspn(id, " \t\r\n");
+
+        for (n = (ssize_t) strlen(id);
+             n > 0 && strchr("\r\n \t", id[n - 1]) != NULL; n--)
+        {
+            id[n - 1] = '\0';
+        }
+
+        ok = n == 0 || cli_ids_add(cli, set, id);
     }
 
     if (ok && ferror(fp)) {
@@ -337,9 +360,10 @@ cli_confirm(cli_t *cli, const char *fmt, ...)
     fflush(stdout);
     fprintf(stderr, "%s [y/N] ", question);
 
-    if (fgets(answer, sizeof(answer), stdin) != NULL
-        && (answer[0] == 'y' || answer[0] == 'Y'))
-    {
+    if (fgets(answer, sizeof(answer), stdin) == NULL) {
+        fputc('\n', stderr);
+
+    } else if (answer[0] == 'y' || answer[0] == 'Y') {
         return true;
     }
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <gb_text.h>
+
 #include "cli.h"
 
 
@@ -11,7 +13,6 @@ static void cli_help_options(FILE *fp, const char *title,
     const cli_option_t *options, bool dry);
 static void cli_help_words(FILE *fp, const char *text, size_t indent,
     size_t at);
-static size_t cli_distance(const char *a, const char *b);
 
 
 void
@@ -127,73 +128,9 @@ cli_help_words(FILE *fp, const char *text, size_t indent, size_t at)
 const char *
 cli_nearest(const char *word, const char *const *words)
 {
-    size_t       d, best, len;
-    const char  *near;
+    size_t  n;
 
-    near = NULL;
-    len = strlen(word);
-    best = len / 3 + 2;
+    for (n = 0; words[n] != NULL; n++) { /* void */ }
 
-    for ( /* void */ ; *words != NULL; words++) {
-
-        if (len >= 2 && strncmp(*words, word, len) == 0) {
-            return *words;
-        }
-
-        d = cli_distance(word, *words);
-
-        if (d < best && d < len) {
-            best = d;
-            near = *words;
-        }
-    }
-
-    return near;
-}
-
-
-/* changes, with a swap of two neighbours counting as one */
-
-static size_t
-cli_distance(const char *a, const char *b)
-{
-    size_t  i, j, n, m, d, row[3][34];
-
-    n = strlen(a);
-    m = strlen(b);
-
-    if (n > 32 || m > 32) {
-        return 32;
-    }
-
-    for (j = 0; j <= m; j++) {
-        row[0][j] = j;
-    }
-
-    for (i = 1; i <= n; i++) {
-        row[i % 3][0] = i;
-
-        for (j = 1; j <= m; j++) {
-            d = row[(i - 1) % 3][j - 1] + (a[i - 1] != b[j - 1]);
-
-            if (row[(i - 1) % 3][j] + 1 < d) {
-                d = row[(i - 1) % 3][j] + 1;
-            }
-
-            if (row[i % 3][j - 1] + 1 < d) {
-                d = row[i % 3][j - 1] + 1;
-            }
-
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2]
-                && a[i - 2] == b[j - 1]
-                && row[(i - 2) % 3][j - 2] + 1 < d)
-            {
-                d = row[(i - 2) % 3][j - 2] + 1;
-            }
-
-            row[i % 3][j] = d;
-        }
-    }
-
-    return row[n % 3][m];
+    return gb_text_meant(word, words, n);
 }

@@ -1,5 +1,5 @@
 /*
- * Errors and notes on stderr, and the settings behind them.
+ * Errors and notes on stderr, the settings behind them, and being interrupted.
  */
 
 #include <stdint.h>
@@ -13,6 +13,20 @@
 #include "cli.h"
 #include "live.h"
 #include "out.h"
+
+
+volatile sig_atomic_t  cli_interrupted;
+
+void  (*volatile cli_cleanup)(void);
+
+
+void
+cli_abandon(void)
+{
+    if (cli_cleanup != NULL) {
+        cli_cleanup();
+    }
+}
 
 
 bool
@@ -91,10 +105,21 @@ cli_usage(cli_t *cli, const char *fmt, ...)
 }
 
 
+const char *
+cli_dry(cli_t *cli)
+{
+    cli->dry_told = true;
+
+    return cli->dry_run ? "dry run: " : "";
+}
+
+
 void
 cli_note(const cli_t *cli, const char *fmt, ...)
 {
-    va_list  args;
+    int       n;
+    char     *text, *clean;
+    va_list   args;
 
     if (cli->quiet) {
         return;
@@ -104,10 +129,20 @@ cli_note(const cli_t *cli, const char *fmt, ...)
     fflush(stdout);
 
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    n = vasprintf(&text, fmt, args);
     va_end(args);
 
-    fputc('\n', stderr);
+    if (n < 0) {
+        return;
+    }
+
+    /* it may name what another server's database says */
+
+    clean = out_clean(text);
+    fprintf(stderr, "%s\n", clean ? clean : "");
+
+    free(clean);
+    free(text);
 }
 
 
@@ -179,6 +214,17 @@ cli_config(cli_t *cli, unsigned flags)
     return cli_fail(cli, CLI_FAILED, "invalid",
                     "\"gbctl config check\" lists all that is wrong", "%s",
                     message);
+}
+
+
+bool
+cli_no_color(void)
+{
+    const char  *value;
+
+    value = getenv("NO_COLOR");
+
+    return value != NULL && value[0] != '\0';
 }
 
 

@@ -221,13 +221,13 @@ audit_table(cli_t *cli, const PGresult *res)
     PGresult  *table;
 
     static const out_column_t  columns[] = {
-        { "time", NULL, OUT_STATE, false },
-        { "tenant", NULL, OUT_TEXT, true },
-        { "who", NULL, OUT_TEXT, false },
-        { "verb", NULL, OUT_TEXT, false },
-        { "object", NULL, OUT_TEXT, false },
-        { "change", NULL, OUT_TEXT, false },
-        { NULL, NULL, OUT_AUTO, false }
+        { "time", NULL, OUT_STATE, 0 },
+        { "tenant", NULL, OUT_TEXT, OUT_WIDE },
+        { "who", NULL, OUT_TEXT, 0 },
+        { "verb", NULL, OUT_TEXT, 0 },
+        { "object", NULL, OUT_TEXT, 0 },
+        { "change", NULL, OUT_TEXT, 0 },
+        { NULL, NULL, OUT_AUTO, 0 }
     };
 
     static const out_list_t  spec = { "no changes", NULL, columns };

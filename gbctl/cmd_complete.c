@@ -32,6 +32,7 @@ typedef struct {
 static bool cmd_complete(cli_t *cli);
 static bool complete_word(complete_t *c, const char *word);
 static void complete_given(complete_t *c, const cli_option_t *option);
+static bool complete_has(const complete_t *c, const char *option);
 static const cli_option_t *complete_find(const complete_t *c,
     const char *name, size_t len, char letter);
 static void complete_global(complete_t *c, const cli_option_t *option,
@@ -230,6 +231,21 @@ complete_given(complete_t *c, const cli_option_t *option)
 }
 
 
+static bool
+complete_has(const complete_t *c, const char *option)
+{
+    int  i;
+
+    for (i = 0; i < c->ngiven; i++) {
+        if (strcmp(c->given[i]->name, option) == 0) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
 static const cli_option_t *
 complete_find(const complete_t *c, const char *name, size_t len, char letter)
 {
@@ -384,6 +400,12 @@ complete_argument(complete_t *c)
     before = NULL;
     last = 0;
     p = c->verb->synopsis;
+
+    /* --filter stands for them */
+
+    if (strncmp(p, "IDS", 3) == 0 && complete_has(c, "filter")) {
+        p += 3 + strspn(p + 3, " ");
+    }
 
     for (i = 0; *p != '\0'; i++) {
         len = strcspn(p, " ");

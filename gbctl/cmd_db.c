@@ -143,7 +143,7 @@ cmd_db_migrate(cli_t *cli)
                       "the database's schema %04d is newer than this "
                       "gbctl's %04d", state.applied, embed_last);
 
-    } else if (state.applied == embed_last && state.code) {
+    } else if (state.applied == embed_last && state.code && state.rights) {
         ok = out_list(cli, &schema_made, made);
 
     } else {
@@ -170,8 +170,8 @@ cmd_db_status(cli_t *cli)
     const embed_t  *e;
 
     static const out_column_t  columns[] = {
-        { "state", NULL, OUT_STATE, false },
-        { NULL, NULL, OUT_AUTO, false }
+        { "state", NULL, OUT_STATE, 0 },
+        { NULL, NULL, OUT_AUTO, 0 }
     };
 
     static const out_list_t  spec = { NULL, "state", columns };
@@ -185,7 +185,8 @@ cmd_db_status(cli_t *cli)
     word = state.damaged ? "damaged"
            : state.rows == NULL ? "none"
            : state.applied > embed_last ? "newer"
-           : state.applied < embed_last || !state.code ? "outdated"
+           : state.applied < embed_last || !state.code || !state.rights
+             ? "outdated"
            : "current";
 
     for (e = embed_files, n = 0; e->name != NULL; e++) {
@@ -201,7 +202,8 @@ cmd_db_status(cli_t *cli)
 
     ok = res != NULL
          && out_make_row(res, PQdb(db_conn(cli)), word, version, newest,
-                         pending, state.code ? "current" : "outdated",
+                         pending, state.code && state.rights
+                                  ? "current" : "outdated",
                          state.damaged,
                          PQparameterStatus(db_conn(cli), "server_version"))
          && out_show(cli, &spec, res)
@@ -255,7 +257,13 @@ cmd_db_check(cli_t *cli)
                           "is not the one that this gbctl has");
 
     } else {
-        ok = db_connect(cli, DB_THIS_SCHEMA) && db_check_rows(cli, found)
+        ok = db_connect(cli, DB_THIS_SCHEMA)
+             && (state.rights
+                 || out_make_row(found, "schema", NULL, "goosebit",
+                                 "its roles, owners or rights are lost, as of "
+                                 "a restored dump: \"gbctl db migrate\" "
+                                 "brings them back"))
+             && db_check_rows(cli, found)
              && (cli_has(cli, "no-files")
                  || (db_check_files(cli, found, &strays)
                      && db_check_uploads(cli, found, age, &uploads)));

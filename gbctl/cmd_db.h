@@ -15,6 +15,7 @@ typedef struct {
     PGresult  *rows;        /* goosebit.migration, or NULL: no schema */
     int        applied;     /* number of the newest */
     bool       code;        /* functions and grants are this build's */
+    bool       rights;      /* roles, owners and grants are there */
     char      *damaged;     /* what does not fit, or NULL; owned */
 } schema_t;
 

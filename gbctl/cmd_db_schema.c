@@ -16,16 +16,44 @@
 
 
 static const char *schema_damage(schema_t *state);
+static bool schema_rights(cli_t *cli, schema_t *state);
 static bool schema_script(cli_t *cli, const embed_t *file);
 static bool schema_script_fail(cli_t *cli, const embed_t *file,
     const PGresult *res);
 
 
+#define SCHEMA_ROLES                                                         \
+    " FROM pg_catalog.pg_roles WHERE rolname IN ('goosebit_owner',"           \
+    " 'goosebit_ddi', 'goosebit_viewer', 'goosebit_operator',"                \
+    " 'goosebit_admin', 'goosebit_users')"
+
 static const char  schema_roles_sql[] =
-    "SELECT rolname FROM pg_catalog.pg_roles"
-    " WHERE rolname IN ('goosebit_owner', 'goosebit_ddi', 'goosebit_viewer',"
-    " 'goosebit_operator', 'goosebit_admin', 'goosebit_users')"
-    " ORDER BY rolname";
+    "SELECT rolname" SCHEMA_ROLES " ORDER BY rolname";
+
+/* A dump holds no roles, and where they were not there, no owners or rights. */
+
+static const char  schema_rights_sql[] =
+    "SELECT (SELECT count(*)" SCHEMA_ROLES
+    "   AND (rolname <> 'goosebit_ddi' OR rolconfig IS NOT NULL)) = 6"
+    " AND (SELECT count(*) FROM pg_catalog.pg_auth_members"
+    "   WHERE (roleid::regrole::text, member::regrole::text) IN"
+    "   (('goosebit_viewer', 'goosebit_operator'),"
+    "   ('goosebit_operator', 'goosebit_admin'))) >= 2"
+    " AND (SELECT count(*) FROM pg_catalog.pg_namespace"
+    "   WHERE (nspname, nspowner::regrole::text) IN"
+    "   (('goosebit', 'goosebit_owner'), ('goosebit_ddi', 'goosebit_owner'),"
+    "   ('goosebit_admin', 'goosebit_owner'),"
+    "   ('goosebit_role', 'goosebit_users'))"
+    "   AND (nspacl IS NOT NULL OR nspname = 'goosebit')) = 4"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c"
+    "   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "   WHERE n.nspname = 'goosebit' AND c.relkind IN ('r', 'p', 'v', 'S')"
+    "   AND c.relowner::regrole::text <> 'goosebit_owner')"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc p"
+    "   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+    "   WHERE n.nspname IN ('goosebit_ddi', 'goosebit_admin')"
+    "   AND (p.proacl IS NULL"
+    "   OR p.proowner::regrole::text <> 'goosebit_owner'))";
 
 
 /*
@@ -117,6 +145,24 @@ schema_read(cli_t *cli, schema_t *state, bool change)
 
     name = schema_damage(state);
     state->damaged = name ? strdup(name) : NULL;
+
+    return schema_rights(cli, state);
+}
+
+
+static bool
+schema_rights(cli_t *cli, schema_t *state)
+{
+    PGresult  *res;
+
+    res = db_call(cli, schema_rights_sql, 0);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    state->rights = PQgetvalue(res, 0, 0)[0] == 't';
+    PQclear(res);
 
     return true;
 }

@@ -64,7 +64,7 @@ static const cli_option_t  device_list_options[] = {
 };
 
 static const cli_option_t  device_log_options[] = {
-    { "action", 0, "ID", "of this action, not the last", 0 },
+    { "action", 0, "ID", "of this action only", 0 },
     { "follow", 'f', NULL, "go on until the action ends", 0 },
     DEVICE_END
 };
@@ -165,19 +165,19 @@ const cli_noun_t  cmd_device = {
 
 
 static const out_column_t  device_columns[] = {
-    { "id", NULL, OUT_TEXT, false },
-    { "name", NULL, OUT_AUTO, true },
-    { "hw_model", "MODEL", OUT_AUTO, false },
-    { "hw_revision", "REVISION", OUT_AUTO, false },
-    { "sw_version", "VERSION", OUT_AUTO, false },
-    { "target_version", "TARGET", OUT_AUTO, false },
-    { "feed", NULL, OUT_AUTO, false },
-    { "mode", NULL, OUT_AUTO, false },
-    { "state", NULL, OUT_STATE, false },
-    { "progress", "DONE", OUT_PERCENT, false },
-    { "last_seen", "SEEN", OUT_TEXT, false },
-    { "online", NULL, OUT_TEXT, false },
-    { NULL, NULL, OUT_AUTO, false }
+    { "id", NULL, OUT_TEXT, 0 },
+    { "name", NULL, OUT_AUTO, OUT_WIDE },
+    { "hw_model", "MODEL", OUT_AUTO, 4 },
+    { "hw_revision", "REVISION", OUT_AUTO, 5 },
+    { "sw_version", "VERSION", OUT_AUTO, 0 },
+    { "target_version", "TARGET", OUT_AUTO, 1 },
+    { "feed", NULL, OUT_AUTO, 3 },
+    { "mode", NULL, OUT_AUTO, 6 },
+    { "state", NULL, OUT_STATE, 0 },
+    { "progress", "DONE", OUT_PERCENT, 0 },
+    { "last_seen", "SEEN", OUT_TEXT, 0 },
+    { "online", NULL, OUT_TEXT, 2 },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  device_spec = { "no devices", "id",
@@ -224,6 +224,7 @@ static const char *
 device_sort(cli_t *cli, bool *down)
 {
     size_t       i, n, len;
+    char         all[256];
     const char  *sort, *near, *words, *names[16];
 
     sort = cli_opt(cli, "sort");
@@ -253,14 +254,27 @@ device_sort(cli_t *cli, bool *down)
             *down = !*down;
             return names[i];
         }
+
+        (void) cli_usage(cli, "option \"--sort\": after \"%s\" comes \"asc\" "
+                         "or \"desc\", not \"%s\"", names[i], words);
+        return NULL;
     }
 
     near = cli_nearest(sort, names);
 
-    (void) cli_usage(cli, near ? "option \"--sort\": no column \"%s\", did "
-                                 "you mean \"%s\"?"
-                               : "option \"--sort\": no column \"%s\"%s",
-                     sort, near ? near : "");
+    if (near != NULL) {
+        (void) cli_usage(cli, "option \"--sort\": no column \"%s\", did you "
+                         "mean \"%s\"?", sort, near);
+        return NULL;
+    }
+
+    for (i = 0, len = 0; i < n && len < sizeof(all); i++) {
+        len += (size_t) snprintf(all + len, sizeof(all) - len, "%s%s",
+                                 i > 0 ? ", " : "", names[i]);
+    }
+
+    (void) cli_usage(cli, "option \"--sort\": no column \"%s\": %s", sort,
+                     all);
 
     return NULL;
 }

@@ -27,7 +27,7 @@ static bool device_print(cli_t *cli, const device_words_t *words,
     const PGresult *res, const device_chosen_t *chosen);
 static bool device_table(cli_t *cli, const device_words_t *words,
     const PGresult *res);
-static void device_say(const cli_t *cli, size_t n, const char *words);
+static void device_say(cli_t *cli, size_t n, const char *words);
 static bool device_poll_time(cli_t *cli, char *buf, size_t size);
 static bool device_check_tags(cli_t *cli);
 
@@ -300,9 +300,10 @@ device_change(cli_t *cli, int end, const device_words_t *words,
 static bool
 device_ask(cli_t *cli, const device_chosen_t *chosen)
 {
-    bool       ok;
-    char      *id;
-    PGresult  *res;
+    bool         ok;
+    char        *id;
+    PGresult    *res;
+    const char  *n;
 
     if (chosen->array == NULL) {
 
@@ -315,12 +316,19 @@ device_ask(cli_t *cli, const device_chosen_t *chosen)
                       chosen->poll_time, chosen->filter.ops,
                       chosen->filter.fields, chosen->filter.values);
 
+        n = res != NULL ? db_value(res, 0, "n") : "";
         ok = res != NULL
              && cli_confirm(cli, "delete what the filter takes, now %s "
-                            "devices, and their history?",
-                            db_value(res, 0, "n"));
+                            "device%s, and their history?", n,
+                            strcmp(n, "1") == 0 ? "" : "s");
         PQclear(res);
         return ok;
+    }
+
+    if (!db_rehearse(cli, "SELECT goosebit_admin.device_delete($1, $2)", 2,
+                     cli->tenant, chosen->array))
+    {
+        return false;
     }
 
     if (chosen->ids.n > 1) {
@@ -441,8 +449,8 @@ device_table(cli_t *cli, const device_words_t *words, const PGresult *res)
 
 
 static void
-device_say(const cli_t *cli, size_t n, const char *words)
+device_say(cli_t *cli, size_t n, const char *words)
 {
-    cli_note(cli, "%s%zu device%s %s", cli->dry_run ? "dry run: " : "", n,
+    cli_note(cli, "%s%zu device%s %s", cli_dry(cli), n,
              n == 1 ? "" : "s", words);
 }

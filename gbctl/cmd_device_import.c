@@ -222,6 +222,11 @@ import_column(import_t *im, size_t i, const char *name)
         return true;
     }
 
+    if (im->csv.n == 1 && name[strcspn(name, ";\t|")] != '\0') {
+        return import_fail(im, "unknown column \"%s\": commas divide "
+                           "columns", name);
+    }
+
     near = cli_nearest(name, import_columns);
 
     return near ? import_fail(im, "unknown column \"%s\", did you mean "
@@ -472,9 +477,10 @@ import_copy_text(FILE *fp, const char *s)
 static bool
 import_take(import_t *im)
 {
-    bool       ok;
-    cli_t     *cli;
-    PGresult  *res;
+    bool         ok;
+    cli_t       *cli;
+    PGresult    *res;
+    const char  *added;
 
     static const out_list_t  spec = { "nothing changes", "id", NULL };
 
@@ -490,8 +496,9 @@ import_take(import_t *im)
          && db_commit(cli);
 
     if (ok) {
-        cli_note(cli, "%s%s devices added, %s updated, %s so already",
-                 cli->dry_run ? "dry run: " : "", db_value(res, 0, "added"),
+        added = db_value(res, 0, "added");
+        cli_note(cli, "%s%s device%s added, %s updated, %s so already",
+                 cli_dry(cli), added, strcmp(added, "1") == 0 ? "" : "s",
                  db_value(res, 0, "updated"), db_value(res, 0, "same"));
     }
 

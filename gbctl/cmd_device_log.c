@@ -39,29 +39,29 @@ static const char  log_sql[] =
 static const out_list_t  log_spec = { "the log is empty", "text", NULL };
 
 static const out_column_t  history_columns[] = {
-    { "action_id", "ACTION", OUT_TEXT, false },
-    { "software", NULL, OUT_AUTO, true },
-    { "version", NULL, OUT_AUTO, false },
-    { "cause", NULL, OUT_AUTO, false },
-    { "rollout", NULL, OUT_TEXT, false },
-    { "state", NULL, OUT_STATE, false },
-    { "progress", "DONE", OUT_PERCENT, false },
-    { "started", NULL, OUT_TEXT, false },
-    { "ended", NULL, OUT_TEXT, false },
-    { "attempts", "ATTEMPT", OUT_AUTO, false },
-    { "type", NULL, OUT_AUTO, true },
-    { "forced", NULL, OUT_AUTO, true },
-    { NULL, NULL, OUT_AUTO, false }
+    { "action_id", "ACTION", OUT_TEXT, 0 },
+    { "software", NULL, OUT_AUTO, OUT_WIDE },
+    { "version", NULL, OUT_AUTO, 0 },
+    { "cause", NULL, OUT_AUTO, 0 },
+    { "rollout", NULL, OUT_TEXT, 0 },
+    { "state", NULL, OUT_STATE, 0 },
+    { "progress", "DONE", OUT_PERCENT, 0 },
+    { "started", NULL, OUT_TEXT, 0 },
+    { "ended", NULL, OUT_TEXT, 0 },
+    { "attempts", "ATTEMPT", OUT_AUTO, 0 },
+    { "type", NULL, OUT_AUTO, OUT_WIDE },
+    { "forced", NULL, OUT_AUTO, OUT_WIDE },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
-static const out_list_t  history_spec = { "nothing was tried yet",
+static const out_list_t  history_spec = { "no actions",
                                           "action_id", history_columns };
 
 static const out_column_t  explain_columns[] = {
-    { "answer", NULL, OUT_STATE, false },
-    { "rail", "GUARD RAIL", OUT_TEXT, false },
-    { "detail", "WHY", OUT_TEXT, false },
-    { NULL, NULL, OUT_AUTO, false }
+    { "answer", NULL, OUT_STATE, 0 },
+    { "rail", "GUARD RAIL", OUT_TEXT, 0 },
+    { "detail", "WHY", OUT_TEXT, 0 },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  explain_spec = { NULL, "id", explain_columns };

@@ -117,8 +117,14 @@ cmd_device_token(cli_t *cli)
     }
 
     if (PQntuples(res) == 0) {
+        PQclear(res);
+        res = out_make("id auth");
+        ok = res != NULL
+             && out_make_row(res, cli->argv[0],
+                             cli_has(cli, "clear") ? "none" : "token")
+             && out_show(cli, NULL, res);
+
         cli_note(cli, "it was so already");
-        ok = true;
 
     } else {
         ok = cli_has(cli, "new") && !cli->dry_run

@@ -36,7 +36,6 @@ static bool rollout_retry(cli_t *cli);
 static bool rollout_show(cli_t *cli);
 static bool rollout_change(cli_t *cli, const out_list_t *spec,
     const char *verb, const char *sql);
-static bool rollout_savepoint(cli_t *cli, const char *sql);
 
 
 static const cli_option_t  rollout_create_opts[] = {
@@ -111,36 +110,36 @@ const cli_noun_t  cmd_rollout = {
 
 
 static const out_column_t  rollout_columns[] = {
-    { "id", NULL, OUT_AUTO, false },
-    { "name", NULL, OUT_AUTO, false },
-    { "feed", NULL, OUT_AUTO, false },
-    { "software", NULL, OUT_AUTO, false },
-    { "state", NULL, OUT_STATE, false },
-    { "targeted", "DEVICES", OUT_AUTO, false },
-    { "waiting", "WAIT", OUT_AUTO, false },
-    { "running", "RUN", OUT_AUTO, false },
-    { "success", "OK", OUT_AUTO, false },
-    { "failure", "FAILED", OUT_AUTO, false },
-    { "rejected", NULL, OUT_AUTO, true },
-    { "canceled", NULL, OUT_AUTO, true },
-    { "created", NULL, OUT_AUTO, false },
-    { "why", NULL, OUT_AUTO, false },
-    { "deadline", NULL, OUT_DURATION, true },
-    { NULL, NULL, OUT_AUTO, false }
+    { "id", NULL, OUT_AUTO, 0 },
+    { "name", NULL, OUT_AUTO, 1 },
+    { "feed", NULL, OUT_AUTO, 2 },
+    { "software", NULL, OUT_AUTO, 0 },
+    { "state", NULL, OUT_STATE, 0 },
+    { "targeted", "DEVICES", OUT_AUTO, 4 },
+    { "waiting", "WAIT", OUT_AUTO, 0 },
+    { "running", "RUN", OUT_AUTO, 0 },
+    { "success", "OK", OUT_AUTO, 0 },
+    { "failure", "FAILED", OUT_AUTO, 0 },
+    { "rejected", NULL, OUT_AUTO, OUT_WIDE },
+    { "canceled", NULL, OUT_AUTO, OUT_WIDE },
+    { "created", NULL, OUT_AUTO, 5 },
+    { "why", NULL, OUT_AUTO, 3 },
+    { "deadline", NULL, OUT_DURATION, OUT_WIDE },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  rollout_spec = { "no rollouts", "id",
                                           rollout_columns };
 
 static const out_column_t  rollout_device_columns[] = {
-    { "id", "DEVICE", OUT_AUTO, false },
-    { "state", NULL, OUT_STATE, false },
-    { "action_id", "ACTION", OUT_AUTO, false },
-    { "progress", NULL, OUT_PERCENT, false },
-    { "result", NULL, OUT_AUTO, false },
-    { "sw_version", NULL, OUT_AUTO, false },
-    { "last_seen", NULL, OUT_AUTO, false },
-    { NULL, NULL, OUT_AUTO, false }
+    { "id", "DEVICE", OUT_AUTO, 0 },
+    { "state", NULL, OUT_STATE, 0 },
+    { "action_id", "ACTION", OUT_AUTO, 0 },
+    { "progress", NULL, OUT_PERCENT, 0 },
+    { "result", NULL, OUT_AUTO, 0 },
+    { "sw_version", NULL, OUT_AUTO, 0 },
+    { "last_seen", NULL, OUT_AUTO, 0 },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  rollout_device_spec = { "no devices", "id",
@@ -148,9 +147,9 @@ static const out_list_t  rollout_device_spec = { "no devices", "id",
 
 
 static const out_column_t  rollout_state_columns[] = {
-    { "id", NULL, OUT_AUTO, false },
-    { "state", NULL, OUT_STATE, false },
-    { NULL, NULL, OUT_AUTO, false }
+    { "id", NULL, OUT_AUTO, 0 },
+    { "state", NULL, OUT_STATE, 0 },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  rollout_state_spec = { "no rollouts", "id",
@@ -475,7 +474,7 @@ rollout_resume(cli_t *cli)
 static bool
 rollout_abort(cli_t *cli)
 {
-    static const out_list_t  spec = { "no open actions", "id",
+    static const out_list_t  spec = { "aborted, no action was open", "id",
                                       rollout_device_columns };
 
     return out_query(cli, &spec,
@@ -519,7 +518,7 @@ rollout_change(cli_t *cli, const out_list_t *spec, const char *verb,
         return out_query(cli, spec, sql, 2, cli->tenant, cli->argv[0]);
     }
 
-    if (!rollout_savepoint(cli, "SAVEPOINT dry")) {
+    if (!db_run(cli, "SAVEPOINT dry", 0)) {
         return false;
     }
 
@@ -531,21 +530,8 @@ rollout_change(cli_t *cli, const out_list_t *spec, const char *verb,
 
     PQclear(res);
 
-    return rollout_savepoint(cli, "ROLLBACK TO dry")
+    return db_run(cli, "ROLLBACK TO dry", 0)
            && out_query(cli, &rollout_device_spec,
                         "SELECT * FROM goosebit_admin.rollout_touched($1, $2,"
                         " $3)", 3, cli->tenant, cli->argv[0], verb);
-}
-
-
-static bool
-rollout_savepoint(cli_t *cli, const char *sql)
-{
-    PGresult  *res;
-
-    res = db_call(cli, sql, 0);
-
-    PQclear(res);
-
-    return res != NULL;
 }

@@ -56,7 +56,7 @@ static const sample_image_t  sample_images[] = {
 static const cli_verb_t  cmd_sample_verbs[] = {
 
     { "load", "", "devices, software and rollouts to look at", NULL,
-      cmd_sample_load, 0, 0, 0 },
+      cmd_sample_load, 0, 0, CLI_DRY },
 
     { NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 };
@@ -283,6 +283,7 @@ sample_store(cli_t *cli, software_item_t *items)
     const char  *product;
 
     static const out_list_t  spec = { "nothing", "kind", NULL };
+    static const out_list_t  list = { "no devices", "id", NULL };
 
     ids = json_object();
     ok = ids != NULL && db_begin(cli);
@@ -312,7 +313,11 @@ sample_store(cli_t *cli, software_item_t *items)
                        2, cli->tenant, text)
              : NULL;
 
-    ok = res != NULL && db_commit(cli) && out_list(cli, &spec, res);
+    ok = res != NULL && db_commit(cli)
+         && (cli->dry_run
+             ? out_query(cli, &list,
+                         "SELECT id FROM goosebit_admin.sample_ids()", 0)
+             : out_list(cli, &spec, res));
 
     PQclear(res);
     free(text);

@@ -8,6 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
+#include <gb_text.h>
+
 #include "cmd.h"
 #include "out.h"
 #include "sim.h"
@@ -38,6 +41,7 @@ static bool simulate_files(cli_t *cli, long connections);
 static bool simulate_stop(void *data);
 static void simulate_tick(void *data);
 static bool simulate_summary(cli_t *cli, const sim_t *sim);
+static bool simulate_verdict(cli_t *cli, const sim_t *sim);
 
 
 static const cli_option_t  simulate_option_table[] = {
@@ -79,7 +83,7 @@ static bool
 cmd_simulate_run(cli_t *cli)
 {
     bool           ok;
-    char           url[SIM_URL_MAX];
+    char           url[SIM_URL_MAX], *tenant;
     token_t        gateway;
     simulate_t     s;
     sim_options_t  o;
@@ -92,12 +96,16 @@ cmd_simulate_run(cli_t *cli)
         return false;
     }
 
+    tenant = curl_easy_escape(NULL, cli->tenant, 0);
+    o.tenant = tenant;
+
     s.cli = cli;
     s.sim.options = &o;
     s.live = isatty(STDERR_FILENO) && !cli->quiet;
     s.drawn = sim_now();
 
-    ok = sim_run(&s.sim, simulate_stop, simulate_tick, &s);
+    ok = tenant != NULL
+         && sim_run(&s.sim, simulate_stop, simulate_tick, &s);
 
     if (s.live) {
         fputs("\r\033[K", stderr);
@@ -107,17 +115,11 @@ cmd_simulate_run(cli_t *cli)
         ok = cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
 
     } else {
-        ok = simulate_summary(cli, &s.sim);
-
-        if (ok && s.sim.requests.count == 0 && s.sim.errors > 0) {
-            ok = cli_fail(cli, CLI_FAILED, "unreachable", NULL, "%s: %s",
-                          o.url, s.sim.error);
-        } else if (s.sim.errors > 0) {
-            cli_note(cli, "the first error: %s", s.sim.error);
-        }
+        ok = simulate_summary(cli, &s.sim) && simulate_verdict(cli, &s.sim);
     }
 
     sim_free(&s.sim);
+    curl_free(tenant);
 
     return ok;
 }
@@ -131,7 +133,6 @@ simulate_options(cli_t *cli, sim_options_t *o, token_t *gateway, char *url,
 
     memset(o, 0, sizeof(sim_options_t));
 
-    o->tenant = cli->tenant;
     o->devices = 100;
     o->connections = 100;
     o->seed = 1;
@@ -277,9 +278,7 @@ simulate_url(cli_t *cli, char *url, size_t size)
     text = cli_opt(cli, "url");
     text = text ? text : getenv("GOOSEBIT_URL");
 
-    if (text != NULL && strncmp(text, "http://", 7) != 0
-        && strncmp(text, "https://", 8) != 0)
-    {
+    if (text != NULL && gb_text_http(text) == 0) {
         return cli_usage(cli, "\"%s\" is no http:// or https:// URL", text);
     }
 
@@ -433,4 +432,39 @@ simulate_summary(cli_t *cli, const sim_t *sim)
     PQclear(res);
 
     return ok;
+}
+
+
+/* errors are part of the picture, unless there is nothing else in it */
+
+static bool
+simulate_verdict(cli_t *cli, const sim_t *sim)
+{
+    const sim_options_t  *o;
+
+    o = sim->options;
+
+    if (sim_missing(sim)) {
+        return cli_fail(cli, CLI_FAILED, "not_found",
+                        "\"gbctl tenant list\" has those there are",
+                        "tenant \"%s\": not found at %s", cli->tenant,
+                        o->url);
+    }
+
+    if (sim->answers + sim->refused == 0 && sim->errors > 0) {
+        return cli_fail(cli, CLI_FAILED,
+                        sim->requests.count == 0 ? "unreachable" : "failed",
+                        NULL, "%s: %s", o->url, sim->error);
+    }
+
+    if (sim->errors > 0) {
+        cli_note(cli, "the first error: %s", sim->error);
+    }
+
+    if (sim->answers == 0 && sim->refused > 0) {
+        cli_note(cli, "every device was refused: --tokens and "
+                 "--gateway-token are how they may ask");
+    }
+
+    return true;
 }

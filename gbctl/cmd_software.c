@@ -60,6 +60,9 @@ static const cli_verb_t  cmd_software_verbs[] = {
 
     { "list", "", "all software", NULL, software_list, 0, 0, 0 },
 
+    { "restore", "FILE...", "put back bytes that are lost or damaged", NULL,
+      software_restore, 1, CLI_ANY, 0 },
+
     { "show", "SOFTWARE", "all about one: id, version or name:version", NULL,
       software_show, 1, 1, 0 },
 
@@ -75,18 +78,18 @@ const cli_noun_t  cmd_software = {
 
 
 static const out_column_t  software_columns[] = {
-    { "id", NULL, OUT_AUTO, false },
-    { "name", NULL, OUT_AUTO, false },
-    { "version", NULL, OUT_AUTO, false },
-    { "format", NULL, OUT_AUTO, false },
-    { "size", NULL, OUT_BYTES, false },
-    { "hardware", NULL, OUT_AUTO, false },
-    { "devices", NULL, OUT_AUTO, false },
-    { "rollouts", NULL, OUT_AUTO, false },
-    { "created", NULL, OUT_AUTO, false },
-    { "sha256", NULL, OUT_AUTO, true },
-    { "uri", NULL, OUT_AUTO, true },
-    { NULL, NULL, OUT_AUTO, false }
+    { "id", NULL, OUT_AUTO, 0 },
+    { "name", NULL, OUT_AUTO, 0 },
+    { "version", NULL, OUT_AUTO, 0 },
+    { "format", NULL, OUT_AUTO, 0 },
+    { "size", NULL, OUT_BYTES, 0 },
+    { "hardware", NULL, OUT_AUTO, 0 },
+    { "devices", NULL, OUT_AUTO, 0 },
+    { "rollouts", NULL, OUT_AUTO, 0 },
+    { "created", NULL, OUT_AUTO, 0 },
+    { "sha256", NULL, OUT_AUTO, OUT_WIDE },
+    { "uri", NULL, OUT_AUTO, OUT_WIDE },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  software_spec = { "no software", "id",

@@ -32,6 +32,7 @@ typedef struct {
 /* the verbs that have files of their own */
 bool software_add(cli_t *cli);
 bool software_get(cli_t *cli);
+bool software_restore(cli_t *cli);
 bool software_verify(cli_t *cli);
 
 /* the configuration's store; borrowed, or NULL after a reported error */

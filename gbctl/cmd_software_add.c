@@ -14,11 +14,14 @@
 
 #include <jansson.h>
 
+#include <gb_text.h>
+
 #include "cmd_software.h"
 #include "db.h"
 #include "out.h"
 
 
+static bool software_add_options(cli_t *cli);
 static bool software_add_hash(cli_t *cli, software_item_t *item, int fd);
 static bool software_add_stage(cli_t *cli, software_item_t *item, int fd);
 static bool software_add_check(cli_t *cli, const software_item_t *item);
@@ -50,6 +53,10 @@ software_add(cli_t *cli)
         return cli_usage(cli, "--name and --sha256 go with one file only");
     }
 
+    if (!software_add_options(cli)) {
+        return false;
+    }
+
     if (!cli_config(cli, 0) || !db_connect(cli, DB_THIS_SCHEMA)) {
         return false;
     }
@@ -71,6 +78,29 @@ software_add(cli_t *cli)
     free(items);
 
     return ok;
+}
+
+
+static bool
+software_add_options(cli_t *cli)
+{
+    const char  *sha256, *url;
+
+    sha256 = cli_opt(cli, "sha256");
+    url = cli_opt(cli, "url");
+
+    if (sha256 != NULL
+        && (strlen(sha256) != 64
+            || strspn(sha256, "0123456789abcdefABCDEF") != 64))
+    {
+        return cli_usage(cli, "option \"--sha256\": \"%s\" is not 64 "
+                         "hexadecimal digits", sha256);
+    }
+
+    /* which is not shown: it may hold a password */
+
+    return url == NULL || gb_text_http(url) > 0
+           || cli_usage(cli, "option \"--url\": neither http:// nor https://");
 }
 
 
@@ -205,6 +235,12 @@ software_add_filename(cli_t *cli, const char *source, bool remote)
     base = strrchr(source, '/');
     filename = remote ? software_url_filename(source)
                       : strdup(base != NULL ? base + 1 : source);
+
+    if (filename == NULL && remote) {
+        cli_fail(cli, CLI_FAILED, "invalid",
+                 "a space in it is written %20", "--url is not a URL");
+        return NULL;
+    }
 
     wrong = filename ? gb_store_filename_check(filename) : "is empty";
 

@@ -17,6 +17,8 @@
 
 #define SOFTWARE_BATCH  500     /* files asked for at once */
 
+#define SOFTWARE_WITHHELD  "its URL has a password, which is for operators"
+
 
 /* bytes on their way from a store */
 typedef struct {
@@ -37,11 +39,13 @@ typedef struct {
 } software_walk_t;
 
 
+static void software_get_abandon(void);
 static PGresult *software_files(cli_t *cli, bool all);
 static int software_get_open(cli_t *cli, const char *path, char *tmp,
     size_t size);
 static bool software_get_keep(cli_t *cli, int fd, const char *tmp,
     const char *path);
+static bool software_withheld(PGresult *res, int row);
 static int software_read(cli_t *cli, PGresult *res, int row, int fd,
     gb_error_t *err);
 static bool software_take(void *data, const char *bytes, size_t len);
@@ -53,6 +57,8 @@ static int software_verify_file(void *data, const char *sha256,
 static bool software_verify_batch(software_walk_t *w);
 
 
+static char  software_get_tmp[GB_STORE_PATH_MAX];  /* "": none is written */
+
 static const out_list_t  software_verify_spec = { "no software", "id", NULL };
 
 
@@ -61,19 +67,30 @@ software_get(cli_t *cli)
 {
     int          fd, rc;
     bool         ok;
-    char         tmp[GB_STORE_PATH_MAX];
+    char        *tmp;
     PGresult    *res;
     const char  *path;
     gb_error_t   err;
 
+    tmp = software_get_tmp;
+    cli_cleanup = software_get_abandon;
+
     if (!cli_config(cli, 0) || (res = software_files(cli, false)) == NULL) {
+        return false;
+    }
+
+    if (software_withheld(res, 0)) {
+        (void) cli_fail(cli, CLI_DENIED, "not_permitted", NULL,
+                        "software %s: %s", db_value(res, 0, "id"),
+                        SOFTWARE_WITHHELD);
+        PQclear(res);
         return false;
     }
 
     path = cli_opt(cli, "file");
     path = path != NULL ? path : db_value(res, 0, "filename");
 
-    fd = software_get_open(cli, path, tmp, sizeof(tmp));
+    fd = software_get_open(cli, path, tmp, sizeof(software_get_tmp));
 
     if (fd < 0) {
         PQclear(res);
@@ -97,13 +114,24 @@ software_get(cli_t *cli)
         if (!ok) {
             (void) unlink(tmp);
         }
+    }
 
+    if (fd != STDOUT_FILENO) {
         close(fd);
     }
 
     PQclear(res);
 
     return ok;
+}
+
+
+static void
+software_get_abandon(void)
+{
+    if (software_get_tmp[0] != '\0') {
+        (void) unlink(software_get_tmp);
+    }
 }
 
 
@@ -126,7 +154,8 @@ software_files(cli_t *cli, bool all)
 
 /*
  * A file beside PATH, which it will become when it is whole: "tmp" is its name,
- * "" for stdout.  What was not named with -O is not overwritten.
+ * "" for stdout.  What was not named with -O is not overwritten, and what is no
+ * file, as /dev/null, a pipe or a link, is written to, not replaced.
  */
 
 static int
@@ -134,6 +163,7 @@ software_get_open(cli_t *cli, const char *path, char *tmp, size_t size)
 {
     int          fd;
     const char  *slash;
+    struct stat  st;
 
     tmp[0] = '\0';
 
@@ -149,8 +179,12 @@ software_get_open(cli_t *cli, const char *path, char *tmp, size_t size)
 
     slash = strrchr(path, '/');
 
-    if ((size_t) snprintf(tmp, size, "%.*s.gb-XXXXXX",
-                          slash ? (int) (slash - path + 1) : 0, path) >= size)
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+    } else if ((size_t) snprintf(tmp, size, "%.*s.gb-XXXXXX",
+                                 slash ? (int) (slash - path + 1) : 0, path)
+               >= size)
     {
         errno = ENAMETOOLONG;
         fd = -1;
@@ -182,6 +216,16 @@ software_get_keep(cli_t *cli, int fd, const char *tmp, const char *path)
 }
 
 
+/* a viewer does not get the URL that it would be read from */
+
+static bool
+software_withheld(PGresult *res, int row)
+{
+    return db_value(res, row, "uri") == NULL
+           && db_value(res, row, "shown") != NULL;
+}
+
+
 /*
  * Reads what a row of software_files() stands for, to FD unless that is -1,
  * and compares.  GB_OK; GB_DECLINED: there is none; GB_QUOTA: it is another;
@@ -196,6 +240,10 @@ software_read(cli_t *cli, PGresult *res, int row, int fd, gb_error_t *err)
     const char       *uri, *sha256, *filename;
     gb_hash_sums_t    sums;
     software_bytes_t  b = { fd, 0, NULL, 0, NULL };
+
+    if (software_withheld(res, row)) {
+        return gb_error_set(err, SOFTWARE_WITHHELD);
+    }
 
     uri = db_value(res, row, "uri");
     sha256 = db_value(res, row, "sha256");
@@ -299,7 +347,9 @@ software_verify(cli_t *cli)
          && out_list(cli, &software_verify_spec, found);
 
     if (ok && bad > 0) {
-        ok = cli_fail(cli, CLI_FAILED, "damaged", NULL,
+        ok = cli_fail(cli, CLI_FAILED, "damaged",
+                      "what is stored \"gbctl software restore FILE\" "
+                      "puts back",
                       "%d of %d are not what they were", bad,
                       PQntuples(res));
     }
@@ -403,8 +453,13 @@ software_verify_batch(software_walk_t *w)
 
     digests = db_array(w->n, (const char *const *) w->sha256);
     names = db_array(w->n, (const char *const *) w->filename);
-    res = db_call(w->cli, "SELECT * FROM goosebit_admin.software_orphans("
-                  "$1, $2)", 2, digests, names);
+    res = NULL;
+
+    if (db_run(w->cli, "SELECT goosebit_admin.software_settled()", 0)) {
+        res = db_call(w->cli, "SELECT * FROM goosebit_admin.software_unknown("
+                      "$1, $2)", 2, digests, names);
+    }
+
     free(digests);
     free(names);
 

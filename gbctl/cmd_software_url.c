@@ -20,6 +20,11 @@ typedef struct {
     void            *data;
 } software_url_t;
 
+typedef struct {
+    FILE            *fp;
+    int              error;     /* errno of a write */
+} software_temporary_t;
+
 
 static CURLcode software_perform(CURL *curl, const char *url,
     software_url_t *u, out_progress_t *bar, char *error);
@@ -27,6 +32,7 @@ static size_t software_url_write(char *buf, size_t size, size_t n,
     void *data);
 static int software_xfer(void *data, curl_off_t total, curl_off_t done,
     curl_off_t utotal, curl_off_t udone);
+static int software_no_temporary(cli_t *cli, int error);
 static bool software_fetch_write(void *data, const char *bytes, size_t len);
 static char *software_url_shown(const char *url);
 
@@ -76,43 +82,61 @@ int
 software_fetch(cli_t *cli, const char *url)
 {
     int              fd, rc;
-    FILE            *fp;
     gb_error_t       err;
     out_progress_t  *bar;
 
-    fp = tmpfile();
-    if (fp == NULL) {
-        cli_fail(cli, CLI_FAILED, "io_error", NULL, "no temporary file: %s",
-                 strerror(errno));
-        return -1;
+    software_temporary_t  t = { tmpfile(), 0 };
+
+    if (t.fp == NULL) {
+        return software_no_temporary(cli, errno);
     }
 
     bar = out_progress_start(cli, "downloading", 0);
-    rc = software_read_url(url, software_fetch_write, fp, bar, &err);
+    rc = software_read_url(url, software_fetch_write, &t, bar, &err);
     out_progress_end(bar);
 
     fd = -1;
 
-    if (rc != GB_OK) {
+    if (t.error != 0) {
+        (void) software_no_temporary(cli, t.error);
+
+    } else if (rc != GB_OK) {
         cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
 
-    } else if (fflush(fp) != 0
-               || (fd = fcntl(fileno(fp), F_DUPFD_CLOEXEC, 3)) < 0)
+    } else if (fflush(t.fp) != 0
+               || (fd = fcntl(fileno(t.fp), F_DUPFD_CLOEXEC, 3)) < 0)
     {
-        cli_fail(cli, CLI_FAILED, "io_error", NULL, "no temporary file: %s",
-                 strerror(errno));
+        (void) software_no_temporary(cli, errno);
     }
 
-    fclose(fp);
+    fclose(t.fp);
 
     return fd;
+}
+
+
+static int
+software_no_temporary(cli_t *cli, int error)
+{
+    cli_fail(cli, CLI_FAILED, "io_error", NULL,
+             "no temporary file in " P_tmpdir ": %s", strerror(error));
+
+    return -1;
 }
 
 
 static bool
 software_fetch_write(void *data, const char *bytes, size_t len)
 {
-    return fwrite(bytes, 1, len, data) == len;
+    software_temporary_t  *t = data;
+
+    if (fwrite(bytes, 1, len, t->fp) == len) {
+        return true;
+    }
+
+    t->error = errno;
+
+    return false;
 }
 
 

@@ -43,16 +43,16 @@ const cli_noun_t  cmd_status = {
 
 
 static const out_column_t  status_rollouts[] = {
-    { "id", NULL, OUT_AUTO, false },
-    { "name", NULL, OUT_AUTO, false },
-    { "feed", NULL, OUT_AUTO, false },
-    { "version", NULL, OUT_AUTO, false },
-    { "targeted", "DEVICES", OUT_AUTO, false },
-    { "waiting", "WAIT", OUT_AUTO, false },
-    { "running", "RUN", OUT_AUTO, false },
-    { "success", "OK", OUT_AUTO, false },
-    { "failure", "FAILED", OUT_AUTO, false },
-    { NULL, NULL, OUT_AUTO, false }
+    { "id", NULL, OUT_AUTO, 0 },
+    { "name", NULL, OUT_AUTO, 0 },
+    { "feed", NULL, OUT_AUTO, 2 },
+    { "version", NULL, OUT_AUTO, 0 },
+    { "targeted", "DEVICES", OUT_AUTO, 1 },
+    { "waiting", "WAIT", OUT_AUTO, 0 },
+    { "running", "RUN", OUT_AUTO, 0 },
+    { "success", "OK", OUT_AUTO, 0 },
+    { "failure", "FAILED", OUT_AUTO, 0 },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  status_list = { "no rollouts run", "id",
@@ -130,8 +130,10 @@ status_screen(cli_t *cli, const PGresult *res)
 
     counted = db_value(res, 0, "counted");
 
-    printf("%s: %s devices, %s online", tenant ? tenant : "-",
-           devices ? devices : "-", online ? online : "-");
+    printf("%s: %s device%s, %s online", tenant ? tenant : "-",
+           devices ? devices : "-",
+           devices && strcmp(devices, "1") == 0 ? "" : "s",
+           online ? online : "-");
 
     /* a big fleet: some time ago, or for the first time and not yet whole */
 
@@ -159,12 +161,14 @@ status_screen(cli_t *cli, const PGresult *res)
 static void
 status_counts(const cli_t *cli, const char *title, const char *counts)
 {
+    int          at, len, room;
     json_t      *object, *n;
     const char  *key, *color;
 
     object = json_loads(counts ? counts : "{}", 0, NULL);
 
-    printf("%-13s", title);
+    at = printf("%-13s", title);
+    room = cli->format == CLI_TABLE ? out_columns() : 0;
 
     if (json_object_size(object) == 0) {
         printf(" none");
@@ -172,6 +176,14 @@ status_counts(const cli_t *cli, const char *title, const char *counts)
 
     json_object_foreach(object, key, n) {
         color = json_integer_value(n) > 0 ? out_state_color(cli, key) : "";
+        len = snprintf(NULL, 0, " %s %lld", key,
+                       (long long) json_integer_value(n));
+
+        if (room > 0 && at + len > room) {
+            at = printf("\n%13s", "") - 1;
+        }
+
+        at += len;
 
         printf(" %s%s %lld%s", color, key,
                (long long) json_integer_value(n),

@@ -19,6 +19,8 @@ static bool cmd_tenant_add(cli_t *cli);
 static bool cmd_tenant_delete(cli_t *cli);
 static bool cmd_tenant_list(cli_t *cli);
 static bool cmd_tenant_set(cli_t *cli);
+static bool tenant_ask(cli_t *cli);
+static bool tenant_delete_dry(cli_t *cli);
 static bool tenant_sweep(cli_t *cli, const char *files);
 static bool tenant_settings(cli_t *cli, json_t *settings, token_t *token);
 static bool tenant_poll_time(cli_t *cli, json_t *settings);
@@ -86,15 +88,15 @@ const cli_noun_t  cmd_tenant = {
 };
 
 static const out_column_t  tenant_table[] = {
-    { "name", NULL, OUT_AUTO, false },
-    { "poll_time", "POLL TIME", OUT_AUTO, false },
-    { "auth", NULL, OUT_AUTO, false },
-    { "gateway_token", "GATEWAY", OUT_AUTO, false },
-    { "gateway_prefix", "PREFIX", OUT_AUTO, false },
-    { "max_updates", "MAX UPDATES", OUT_AUTO, false },
-    { "devices", NULL, OUT_AUTO, false },
-    { "created", NULL, OUT_AUTO, true },
-    { NULL, NULL, OUT_AUTO, false }
+    { "name", NULL, OUT_AUTO, 0 },
+    { "poll_time", "POLL TIME", OUT_AUTO, 0 },
+    { "auth", NULL, OUT_AUTO, 0 },
+    { "gateway_token", "GATEWAY", OUT_AUTO, 0 },
+    { "gateway_prefix", "PREFIX", OUT_AUTO, 0 },
+    { "max_updates", "MAX UPDATES", OUT_AUTO, 0 },
+    { "devices", NULL, OUT_AUTO, 0 },
+    { "created", NULL, OUT_AUTO, OUT_WIDE },
+    { NULL, NULL, OUT_AUTO, 0 }
 };
 
 static const out_list_t  tenant_list = { "no tenants", "name", tenant_table };
@@ -120,21 +122,41 @@ cmd_tenant_add(cli_t *cli)
 }
 
 
+/* all that a tenant has is not deleted only to see whether that would do */
+
+static bool
+tenant_ask(cli_t *cli)
+{
+    bool   ok, force;
+    char  *name;
+
+    force = cli_has(cli, "force");
+    name = out_clean(cli->argv[0]);
+
+    ok = db_rehearse(cli, force ? "SELECT goosebit_admin.tenant_set($1, '{}')"
+                     : "SELECT goosebit_admin.tenant_delete($1, false)", 1,
+                     cli->argv[0])
+         && cli_confirm(cli, force
+                        ? "delete tenant \"%s\" and all that it has?"
+                        : "delete tenant \"%s\"?", name ? name : "?");
+    free(name);
+
+    return ok;
+}
+
+
 static bool
 cmd_tenant_delete(cli_t *cli)
 {
     bool       ok;
-    char      *name;
     PGresult  *res, *made;
 
-    name = out_clean(cli->argv[0]);
-    ok = cli_confirm(cli, cli_has(cli, "force")
-                     ? "delete tenant \"%s\" and all that it has?"
-                     : "delete tenant \"%s\"?", name ? name : "?");
-    free(name);
-
-    if (!ok || !cli_config(cli, 0)) {
+    if (!cli_config(cli, 0) || !tenant_ask(cli)) {
         return false;
+    }
+
+    if (cli->dry_run) {
+        return tenant_delete_dry(cli);
     }
 
     res = db_call(cli, "SELECT name, devices, softwares AS software,"
@@ -150,10 +172,42 @@ cmd_tenant_delete(cli_t *cli)
                          db_value(res, 0, "software"),
                          db_value(res, 0, "rollouts"))
          && out_show(cli, NULL, made)
-         && (cli->dry_run || tenant_sweep(cli, db_value(res, 0, "files")));
+         && tenant_sweep(cli, db_value(res, 0, "files"));
 
     PQclear(res);
     PQclear(made);
+
+    return ok;
+}
+
+
+/* its devices, unless that is refused */
+
+static bool
+tenant_delete_dry(cli_t *cli)
+{
+    bool       ok;
+    PGresult  *res;
+
+    static const out_list_t  spec = { "no devices", "id", NULL };
+
+    ok = db_run(cli, "SAVEPOINT dry", 0);
+    res = ok ? db_call(cli, "SELECT devices, softwares, rollouts"
+                       " FROM goosebit_admin.tenant_delete($1, $2)", 2,
+                       cli->argv[0], cli_has(cli, "force") ? "t" : "f")
+             : NULL;
+
+    ok = res != NULL && db_run(cli, "ROLLBACK TO dry", 0)
+         && out_query(cli, &spec, "SELECT * FROM goosebit_admin.device_ids($1)",
+                      1, cli->argv[0]);
+
+    if (ok) {
+        cli_note(cli, "%sthe tenant, its %s devices, %s software, %s rollouts "
+                 "deleted", cli_dry(cli), db_value(res, 0, "devices"),
+                 db_value(res, 0, "softwares"), db_value(res, 0, "rollouts"));
+    }
+
+    PQclear(res);
 
     return ok;
 }

@@ -226,7 +226,9 @@ cmd_user_delete(cli_t *cli)
     char  *name;
 
     name = out_clean(cli->argv[0]);
-    ok = cli_confirm(cli, "delete user \"%s\"?", name ? name : "?");
+    ok = db_rehearse(cli, "SELECT goosebit_admin.user_delete($1)", 1,
+                     cli->argv[0])
+         && cli_confirm(cli, "delete user \"%s\"?", name ? name : "?");
     free(name);
 
     return ok

@@ -11,6 +11,7 @@
 
 
 #define DB_PARAMS_MAX  32
+#define DB_FETCH       "FETCH 1000 FROM " DB_CURSOR ";"
 
 
 struct db_s {
@@ -19,6 +20,7 @@ struct db_s {
     bool     checked;       /* the schema is this build's */
 };
 
+static int db_params(const char **params, int n, va_list args);
 static bool db_open(cli_t *cli);
 static bool db_open_fail(cli_t *cli, const char *message);
 static bool db_check_schema(cli_t *cli);
@@ -308,42 +310,45 @@ db_callv(cli_t *cli, const char *sql, int n, const char *const *params)
 }
 
 
-PGresult *
-db_call(cli_t *cli, const char *sql, int n, ...)
+static int
+db_params(const char **params, int n, va_list args)
 {
-    int          i;
-    va_list      args;
-    const char  *params[DB_PARAMS_MAX];
-
-    va_start(args, n);
+    int  i;
 
     for (i = 0; i < n && i < DB_PARAMS_MAX; i++) {
         params[i] = va_arg(args, const char *);
     }
 
+    return i;
+}
+
+
+PGresult *
+db_call(cli_t *cli, const char *sql, int n, ...)
+{
+    va_list      args;
+    const char  *params[DB_PARAMS_MAX];
+
+    va_start(args, n);
+    n = db_params(params, n, args);
     va_end(args);
 
-    return db_callv(cli, sql, i, params);
+    return db_callv(cli, sql, n, params);
 }
 
 
 bool
 db_run(cli_t *cli, const char *sql, int n, ...)
 {
-    int          i;
     va_list      args;
     PGresult    *res;
     const char  *params[DB_PARAMS_MAX];
 
     va_start(args, n);
-
-    for (i = 0; i < n && i < DB_PARAMS_MAX; i++) {
-        params[i] = va_arg(args, const char *);
-    }
-
+    n = db_params(params, n, args);
     va_end(args);
 
-    res = db_callv(cli, sql, i, params);
+    res = db_callv(cli, sql, n, params);
 
     if (res == NULL) {
         return false;
@@ -352,6 +357,33 @@ db_run(cli_t *cli, const char *sql, int n, ...)
     PQclear(res);
 
     return true;
+}
+
+
+bool
+db_rehearse(cli_t *cli, const char *sql, int n, ...)
+{
+    va_list      args;
+    PGresult    *res;
+    const char  *params[DB_PARAMS_MAX];
+
+    if (cli->yes || cli->dry_run) {
+        return true;
+    }
+
+    va_start(args, n);
+    n = db_params(params, n, args);
+    va_end(args);
+
+    res = db_run(cli, "BEGIN", 0) ? db_callv(cli, sql, n, params) : NULL;
+
+    if (res == NULL) {
+        return false;
+    }
+
+    PQclear(res);
+
+    return db_run(cli, "ROLLBACK", 0);
 }
 
 
@@ -406,28 +438,28 @@ db_fetch(cli_t *cli, db_row_pt row, void *data)
     PGconn    *conn;
     PGresult  *res;
 
-    static const char  fetch[] = "FETCH 1000 FROM " DB_CURSOR;
+    /* several at once: between two, the server need not wait for us */
+
+    static const char  fetch[] = DB_FETCH DB_FETCH DB_FETCH DB_FETCH
+                                 DB_FETCH DB_FETCH DB_FETCH DB_FETCH;
 
     conn = cli->db->conn;
-    ok = PQsendQuery(conn, fetch) || db_fail(cli, NULL);
+    ok = true;
 
     for (rows = 1; ok && rows > 0; /* void */ ) {
 
-        res = PQgetResult(conn);
-        rows = PQntuples(res);
-        ok = PQresultStatus(res) == PGRES_TUPLES_OK || db_fail(cli, res);
+        ok = PQsendQuery(conn, fetch) || db_fail(cli, NULL);
 
-        if (ok) {
-            PQclear(PQgetResult(conn));
+        while (ok && (res = PQgetResult(conn)) != NULL) {
+            ok = PQresultStatus(res) == PGRES_TUPLES_OK || db_fail(cli, res);
 
-            if (rows > 0) {
-                ok = PQsendQuery(conn, fetch) || db_fail(cli, NULL);
+            if (ok && rows > 0) {
+                rows = PQntuples(res);
+                ok = row(res, data);
             }
 
-            ok = ok && row(res, data);
+            PQclear(res);
         }
-
-        PQclear(res);
     }
 
     /* what was asked for and is not wanted any more */

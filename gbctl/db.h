@@ -71,6 +71,13 @@ bool db_run(cli_t *cli, const char *sql, int n, ...)
     __attribute__((warn_unused_result));
 
 /*
+ * Runs SQL and takes it back, so that what would be refused is refused before
+ * a question is asked; does nothing with --yes and --dry-run, which ask none.
+ */
+bool db_rehearse(cli_t *cli, const char *sql, int n, ...)
+    __attribute__((warn_unused_result));
+
+/*
  * Runs SQL and hands each row to ROW as it comes, in constant memory.  If
  * there is no row, ROW is called once with a result of none, so that it
  * learns the columns.  False after a reported error, or when ROW said so.

@@ -84,6 +84,10 @@ db_fail(cli_t *cli, const PGresult *res)
     if (strncmp(state, "GB", 2) == 0) {
         (void) cli_fail(cli, s->status, s->code, hint, "%s", message);
 
+    } else if (strcmp(state, "22021") == 0) {
+        (void) cli_fail(cli, s->status, s->code, NULL,
+                        "what is given is not valid UTF-8");
+
     } else if (s->status == CLI_DENIED) {
         (void) cli_fail(cli, s->status, s->code,
                         "rights come by goosebit_viewer, goosebit_operator "

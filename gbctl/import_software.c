@@ -10,12 +10,16 @@
 
 #include <curl/curl.h>
 
+#include <gb_text.h>
+
 #include "cmd_import.h"
 #include "db.h"
 
 
 static bool import_software_known(import_t *im, json_t *row, const char *id,
-    const json_t *hardware);
+    json_t *hardware);
+static bool import_software_here(import_t *im, const json_t *image,
+    const char *id);
 static bool import_software_stage(import_t *im, json_t *row, const char *id,
     json_t *hardware);
 static software_item_t *import_item(import_t *im);
@@ -51,20 +55,31 @@ import_software_row(json_t *row, void *data)
 
 static bool
 import_software_known(import_t *im, json_t *row, const char *id,
-    const json_t *hardware)
+    json_t *hardware)
 {
-    bool       known;
-    json_t    *image;
-    PGresult  *res;
+    bool     known;
+    json_t  *image;
 
     image = json_pack("{s:O, s:O, s:O, s:O}",
                       "version", json_object_get(row, "version"),
                       "sha1", json_object_get(row, "hash"),
                       "size", json_object_get(row, "size"),
                       "hardware", hardware);
+    known = import_software_here(im, image, id);
+    json_decref(image);
+
+    return known;
+}
+
+
+static bool
+import_software_here(import_t *im, const json_t *image, const char *id)
+{
+    bool       known;
+    PGresult  *res;
+
     res = import_call(im, "SELECT * FROM goosebit_admin.import_software($1,"
                       " $2)", image);
-    json_decref(image);
 
     if (res == NULL) {
         return false;
@@ -81,7 +96,7 @@ import_software_known(import_t *im, json_t *row, const char *id,
         (void) import_refuse(im, IMPORT_SOFTWARE, id,
                              "software %s here has version %s for the same "
                              "hardware", db_value(res, 0, "other"),
-                             import_str(row, "version"));
+                             import_str(image, "version"));
     } else {
         known = false;
     }
@@ -104,8 +119,7 @@ import_software_stage(import_t *im, json_t *row, const char *id,
     software_item_t  *item;
 
     uri = import_str(row, "uri");
-    remote = strncmp(uri, "http://", 7) == 0
-             || strncmp(uri, "https://", 8) == 0;
+    remote = gb_text_http(uri) > 0;
     path = remote ? strdup(uri)
                   : import_path(im, uri, import_str(row, "hash"));
 
@@ -248,13 +262,21 @@ import_software_add(import_t *im)
     const char  *id;
 
     for (i = 0; i < im->nitems; i++) {
-        res = software_item_register(im->cli, &im->items[i]);
+        id = json_string_value(json_array_get(im->sources, i));
+
+        /* one before it may be what it would be a conflict with */
+
+        if (import_software_here(im, im->items[i].image, id)) {
+            continue;
+        }
+
+        res = im->cli->status == CLI_OK
+              ? software_item_register(im->cli, &im->items[i]) : NULL;
 
         if (res == NULL) {
             return false;
         }
 
-        id = json_string_value(json_array_get(im->sources, i));
         (void) json_object_set_new(im->software, id,
                                    json_string(db_value(res, 0, "id")));
         (void) import_result(im, IMPORT_SOFTWARE, id, "added", NULL);

@@ -2,8 +2,14 @@
  * gbctl, the operator's command line.
  */
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "cli.h"
 #include "cmd.h"
+
+
+static void main_streams(void);
 
 
 static const cli_noun_t *const nouns[] = {
@@ -28,5 +34,26 @@ static const cli_noun_t *const nouns[] = {
 int
 main(int argc, char **argv)
 {
+    main_streams();
+
     return (int) cli_main(argc, argv, nouns);
+}
+
+
+/*
+ * A stream that the caller has closed would be the next file or connection
+ * that is opened, and lists would be written into the database's.  Writing to
+ * stdout goes on being an error.
+ */
+
+static void
+main_streams(void)
+{
+    int  fd;
+
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) == -1) {
+            (void) open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+        }
+    }
 }

@@ -138,6 +138,11 @@ out_row(PGresult *res, void *data)
     stream = data;
     ok = true;
 
+    if (stream->cli->format == CLI_JSONL) {
+        return out_json_lines(stdout, res)
+               || (out_finish(stream->cli) && out_nomem(stream->cli));
+    }
+
     if (stream->cli->format == CLI_CSV && !stream->headed) {
         stream->headed = true;
 
@@ -151,9 +156,6 @@ out_row(PGresult *res, void *data)
 
         if (stream->cli->format == CLI_CSV) {
             ok = out_csv_row(res, row);
-
-        } else if (stream->cli->format == CLI_JSONL) {
-            ok = out_json_line(stdout, res, row);
 
         } else {
             i = stream->spec && stream->spec->key
@@ -276,7 +278,7 @@ out_json_list(cli_t *cli, const PGresult *res)
 bool
 out_show(cli_t *cli, const out_list_t *spec, const PGresult *res)
 {
-    int                  i, width, len;
+    int                  i, width, len, room;
     char                *text, label[64];
     json_t              *json;
     out_kind_e           kind;
@@ -305,6 +307,7 @@ out_show(cli_t *cli, const out_list_t *spec, const PGresult *res)
     }
 
     width = 0;
+    room = cli->format == CLI_TABLE ? out_columns() : 0;
 
     for (i = 0; i < PQnfields(res); i++) {
         len = (int) strlen(PQfname(res, i));
@@ -322,9 +325,16 @@ out_show(cli_t *cli, const out_list_t *spec, const PGresult *res)
 
         color = kind == OUT_STATE ? out_state_color(cli, text) : "";
 
-        printf("%-*s  %s%s%s\n", width,
-               out_label(PQfname(res, i), label, sizeof(label)),
-               color, text, color[0] ? out_reset(cli) : "");
+        printf("%-*s  %s", width,
+               out_label(PQfname(res, i), label, sizeof(label)), color);
+
+        if (color[0] != '\0') {
+            printf("%s%s\n", text, out_reset(cli));
+
+        } else {
+            out_wrap(text, width + 2, width + 2, room);
+        }
+
         free(text);
     }
 

@@ -28,11 +28,15 @@ typedef enum {
     OUT_DURATION            /* seconds -> 1h 30m */
 } out_kind_e;
 
+#define OUT_WIDE  10        /* only with -o wide */
+
 typedef struct {
     const char  *name;      /* of the result's column, and JSON key */
     const char  *heading;   /* NULL: the name in capitals */
     out_kind_e   kind;
-    bool         wide;      /* only with -o wide */
+    int          spare;     /* OUT_WIDE, or 0 to 9: the higher goes first
+                             * where there is no room, then the further
+                             * right */
 } out_column_t;
 
 typedef struct {
@@ -83,6 +87,19 @@ char *out_clean(const char *text);
 
 /* LABEL and TEXT, made safe, in lines of words, indented by two */
 void out_words(const char *label, const char *text);
+
+/*
+ * The words of TEXT, which is safe already, and a newline: the first stands in
+ * column AT, and lines that would be longer than ROOM go on INDENT columns from
+ * the left.  With ROOM 0 it is one line.
+ */
+void out_wrap(const char *text, int at, int indent, int room);
+
+/* columns that LEN bytes of TEXT take on a screen */
+int out_width(const char *text, size_t len);
+
+/* of the terminal that is stdout, 0 where it is none */
+int out_columns(void);
 
 /* colours by state word for stdout, "" where there is no colour */
 const char *out_state_color(const cli_t *cli, const char *state);

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <wchar.h>
-#include <sys/ioctl.h>
 
 #include <libsmartcols.h>
 
@@ -21,6 +20,7 @@
 #define OUT_COLUMNS_MAX  64
 #define OUT_BLOCK        2000
 #define OUT_GAP          2
+#define OUT_SAME         3      /* is worth so much of out_column_t.spare */
 
 
 typedef struct {
@@ -28,8 +28,10 @@ typedef struct {
     out_kind_e  kind;
     char        heading[48];
     int         width;
+    int         whole;          /* width that cuts nothing */
+    int         spare;
     bool        number;
-    bool        same;           /* every row says the same */
+    bool        same;           /* every row says the same: more to spare */
     bool        hidden;
 } out_cell_t;
 
@@ -48,21 +50,20 @@ static bool out_table_measure(out_table_t *t);
 static void out_table_fit(out_table_t *t, int room);
 static int out_table_width(const out_table_t *t);
 static bool out_table_shrink(out_table_t *t, int room, int min, int first);
-static bool out_table_hide(out_table_t *t, int room, bool same);
+static bool out_table_hide(out_table_t *t, int room, int least);
+static void out_table_refill(out_table_t *t, int room);
 static void out_table_hidden(const out_table_t *t);
 static bool out_table_block(const out_table_t *t, int row, int end);
 static bool out_table_line(const out_table_t *t, struct libscols_line *ln,
     int row);
-static int out_width(const char *text);
-static void out_cut(char *text, int width);
+static char *out_cut(char *text, int width);
 
 
 bool
 out_table(cli_t *cli, const out_list_t *spec, const PGresult *res)
 {
-    int             row, end, rows;
-    out_table_t    *t;
-    struct winsize  ws;
+    int           row, end, rows;
+    out_table_t  *t;
 
     rows = PQntuples(res);
 
@@ -87,10 +88,8 @@ out_table(cli_t *cli, const out_list_t *spec, const PGresult *res)
         return out_nomem(cli);
     }
 
-    if (cli->format == CLI_TABLE
-        && ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0)
-    {
-        out_table_fit(t, ws.ws_col);
+    if (cli->format == CLI_TABLE && out_columns() > 0) {
+        out_table_fit(t, out_columns());
     }
 
     scols_init_debug(0);
@@ -129,7 +128,9 @@ out_table_columns(out_table_t *t, const out_list_t *spec)
     for (c = spec->columns; c->name != NULL; c++) {
         field = PQfnumber(t->res, c->name);
 
-        if (field >= 0 && (!c->wide || t->cli->format == CLI_WIDE)) {
+        if (field >= 0
+            && (c->spare != OUT_WIDE || t->cli->format == CLI_WIDE))
+        {
             out_table_column(t, c, field);
         }
     }
@@ -149,6 +150,7 @@ out_table_column(out_table_t *t, const out_column_t *column, int field)
     c = &t->columns[t->n++];
     c->field = field;
     c->kind = column ? column->kind : OUT_AUTO;
+    c->spare = column ? column->spare : 0;
     c->number = out_is_number(t->res, field);
     c->same = PQntuples(t->res) > 1;
 
@@ -169,7 +171,7 @@ out_table_column(out_table_t *t, const out_column_t *column, int field)
         }
     }
 
-    c->width = out_width(c->heading);
+    c->width = out_width(c->heading, strlen(c->heading));
 }
 
 
@@ -190,7 +192,7 @@ out_table_measure(out_table_t *t)
                 return false;
             }
 
-            width = out_width(text);
+            width = out_width(text, strlen(text));
             c->width = width > c->width ? width : c->width;
             free(text);
 
@@ -201,6 +203,9 @@ out_table_measure(out_table_t *t)
                                     PQgetvalue(t->res, 0, c->field)) == 0;
             }
         }
+
+        c->whole = c->width;
+        c->spare += c->same ? OUT_SAME : 0;
     }
 
     return true;
@@ -208,19 +213,21 @@ out_table_measure(out_table_t *t)
 
 
 /*
- * Long text is cut first; then columns go that say the same in every row,
- * then those at the right.  The first column, the id, is cut last, and
- * states are never hidden.
+ * Long text is cut first; then dispensable columns go, as those that say the
+ * same in every row, then any.  The first column, the id, is cut last, and
+ * states are never hidden.  What room is left is filled again.
  */
 
 static void
 out_table_fit(out_table_t *t, int room)
 {
     (void) (out_table_shrink(t, room, 16, 1)
-            || out_table_hide(t, room, true)
+            || out_table_hide(t, room, OUT_SAME)
             || out_table_shrink(t, room, 10, 1)
-            || out_table_hide(t, room, false)
+            || out_table_hide(t, room, 0)
             || out_table_shrink(t, room, 3, 0));
+
+    out_table_refill(t, room);
 }
 
 
@@ -274,19 +281,67 @@ out_table_shrink(out_table_t *t, int room, int min, int first)
 
 
 static bool
-out_table_hide(out_table_t *t, int room, bool same)
+out_table_hide(out_table_t *t, int room, int least)
 {
-    int  i;
+    int          i;
+    out_cell_t  *c, *next;
 
-    for (i = t->n - 1; i > 0 && out_table_width(t) > room; i--) {
-        if (t->columns[i].kind != OUT_STATE
-            && (!same || t->columns[i].same))
-        {
-            t->columns[i].hidden = true;
+    while (out_table_width(t) > room) {
+
+        next = NULL;
+
+        for (i = t->n - 1; i > 0; i--) {
+            c = &t->columns[i];
+
+            if (!c->hidden && c->kind != OUT_STATE && c->spare >= least
+                && (next == NULL || c->spare > next->spare))
+            {
+                next = c;
+            }
+        }
+
+        if (next == NULL) {
+            return false;
+        }
+
+        next->hidden = true;
+    }
+
+    return true;
+}
+
+
+/* hidden columns that fit, then cut text; the least dispensable first */
+
+static void
+out_table_refill(out_table_t *t, int room)
+{
+    int          i, spare, left;
+    out_cell_t  *c;
+
+    for (spare = 0; spare < OUT_WIDE + OUT_SAME; spare++) {
+        for (i = 1; i < t->n; i++) {
+            c = &t->columns[i];
+
+            if (c->hidden && c->spare == spare
+                && out_table_width(t) + OUT_GAP + c->width <= room)
+            {
+                c->hidden = false;
+            }
         }
     }
 
-    return out_table_width(t) <= room;
+    for (spare = 0; spare < OUT_WIDE + OUT_SAME; spare++) {
+        for (i = 0; i < t->n; i++) {
+            c = &t->columns[i];
+            left = room - out_table_width(t);
+
+            if (!c->hidden && c->spare == spare && left > 0) {
+                c->width += c->whole - c->width < left ? c->whole - c->width
+                                                       : left;
+            }
+        }
+    }
 }
 
 
@@ -389,7 +444,11 @@ out_table_line(const out_table_t *t, struct libscols_line *ln, int row)
             scols_cell_set_color(scols_line_get_cell(ln, n), color);
         }
 
-        out_cut(text, c->width);
+        text = out_cut(text, c->width);
+
+        if (text == NULL) {
+            return false;
+        }
 
         /* takes the text */
 
@@ -403,51 +462,19 @@ out_table_line(const out_table_t *t, struct libscols_line *ln, int row)
 }
 
 
-/* columns on the screen */
+/* with "…" at the end; takes TEXT and gives a new one, or NULL */
 
-static int
-out_width(const char *text)
-{
-    int        width, w;
-    size_t     n;
-    wchar_t    wc;
-    mbstate_t  state;
-
-    memset(&state, 0, sizeof(state));
-
-    for (width = 0; *text != '\0'; text += n) {
-        n = mbrtowc(&wc, text, strlen(text), &state);
-
-        if (n == (size_t) -1 || n == (size_t) -2) {
-            memset(&state, 0, sizeof(state));
-            n = 1;
-            w = 4;          /* drawn as \xHH */
-
-        } else {
-            w = wcwidth(wc);
-            w = w < 0 ? 4 * (int) n : w;
-        }
-
-        width += w;
-    }
-
-    return width;
-}
-
-
-/* with "…" at the end; a byte more never fits: three for one of width 1 */
-
-static void
+static char *
 out_cut(char *text, int width)
 {
     int        w;
-    char      *p;
+    char      *p, *cut;
     size_t     n;
     wchar_t    wc;
     mbstate_t  state;
 
-    if (out_width(text) <= width) {
-        return;
+    if (out_width(text, strlen(text)) <= width) {
+        return text;
     }
 
     memset(&state, 0, sizeof(state));
@@ -469,6 +496,15 @@ out_cut(char *text, int width)
         width -= w;
     }
 
-    n = strlen(p);
-    snprintf(p, n + 1, "%s", n >= 3 ? "\xe2\x80\xa6" : "~");
+    n = (size_t) (p - text);
+    cut = realloc(text, n + sizeof("\xe2\x80\xa6"));
+
+    if (cut == NULL) {
+        free(text);
+        return NULL;
+    }
+
+    memcpy(cut + n, "\xe2\x80\xa6", sizeof("\xe2\x80\xa6"));
+
+    return cut;
 }

@@ -7,12 +7,14 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
 #include <sys/ioctl.h>
 
 #include "out.h"
 
 
 #define OUT_WORDS  78       /* columns */
+#define OUT_SECONDS  19     /* "2026-01-31 12:00:00" */
 #define OUT_BAR_STEP  0.1       /* seconds between two drawings */
 
 
@@ -27,6 +29,7 @@ struct out_progress_s {
 
 
 static bool out_parse_time(const char *s, struct tm *tm, long *usec);
+static bool out_retime(const char *s, char *buf, size_t size);
 static double out_now(void);
 static void out_progress_amount(const out_progress_t *p, uint64_t n,
     char *buf, size_t size);
@@ -71,8 +74,8 @@ out_clean(const char *text)
 void
 out_words(const char *label, const char *text)
 {
-    char    *clean, *p;
-    size_t   used, len;
+    int    room;
+    char  *clean;
 
     clean = out_clean(text ? text : "");
 
@@ -80,29 +83,82 @@ out_words(const char *label, const char *text)
         return;
     }
 
-    used = strlen(label);
-    printf("  %s", label);
+    room = out_columns();
+    room = room > 0 && room < OUT_WORDS ? room : OUT_WORDS;
 
-    for (p = clean; *p != '\0'; p += len + (p[len] == ' ')) {
+    printf("  %s", label);
+    out_wrap(clean, 2 + (int) strlen(label), 2, room);
+    free(clean);
+}
+
+
+void
+out_wrap(const char *text, int at, int indent, int room)
+{
+    size_t       len;
+    const char  *p;
+
+    for (p = text; *p != '\0'; p += len + (p[len] == ' ')) {
         len = strcspn(p, " ");
 
-        if (p > clean) {
-            if (used + 1 + len > OUT_WORDS - 2) {
-                fputs("\n  ", stdout);
-                used = 0;
+        if (p > text) {
+            if (room > 0 && at + 1 + out_width(p, len) > room) {
+                printf("\n%*s", indent, "");
+                at = indent;
 
             } else {
                 putchar(' ');
-                used++;
+                at++;
             }
         }
 
         printf("%.*s", (int) len, p);
-        used += len;
+        at += out_width(p, len);
     }
 
     putchar('\n');
-    free(clean);
+}
+
+
+int
+out_width(const char *text, size_t len)
+{
+    int          width, w;
+    size_t       n;
+    wchar_t      wc;
+    mbstate_t    state;
+    const char  *end;
+
+    memset(&state, 0, sizeof(state));
+
+    end = text + len;
+
+    for (width = 0; text < end; text += n) {
+        n = mbrtowc(&wc, text, (size_t) (end - text), &state);
+
+        if (n == 0 || n == (size_t) -1 || n == (size_t) -2) {
+            memset(&state, 0, sizeof(state));
+            n = 1;
+            w = 4;          /* drawn as \xHH */
+
+        } else {
+            w = wcwidth(wc);
+            w = w < 0 ? 4 * (int) n : w;
+        }
+
+        width += w;
+    }
+
+    return width;
+}
+
+
+int
+out_columns(void)
+{
+    struct winsize  ws;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 ? ws.ws_col : 0;
 }
 
 
@@ -242,11 +298,44 @@ out_parse_time(const char *s, struct tm *tm, long *usec)
 }
 
 
+/*
+ * Nearly all times are RFC 3339 but for "T", "Z" and the six digits of a
+ * fraction.  A list has a million: reading them took longer than all else.
+ */
+
+static bool
+out_retime(const char *s, char *buf, size_t size)
+{
+    size_t  len, end;
+
+    len = strcspn(s, "+");
+    end = len > OUT_SECONDS ? OUT_SECONDS + 7 : OUT_SECONDS;
+
+    if (strcmp(s + len, "+00") != 0 || len < OUT_SECONDS || len > end
+        || size < end + 2 || s[4] != '-' || s[10] != ' '
+        || (len > OUT_SECONDS && s[OUT_SECONDS] != '.'))
+    {
+        return false;
+    }
+
+    memcpy(buf, s, len);
+    memset(buf + len, '0', end - len);
+    memcpy(buf + end, "Z", 2);
+    buf[10] = 'T';
+
+    return true;
+}
+
+
 char *
 out_rfc3339(const char *s, char *buf, size_t size)
 {
     long       usec;
     struct tm  tm;
+
+    if (out_retime(s, buf, size)) {
+        return buf;
+    }
 
     if (!out_parse_time(s, &tm, &usec)) {
         snprintf(buf, size, "%s", s);

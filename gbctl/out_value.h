@@ -27,8 +27,8 @@ out_class_e out_class(Oid type);
 /* a new value that is not NULL, or NULL without memory */
 json_t *out_value_json(Oid type, const char *value);
 
-/* the row as a line of JSON; false where it can't be written */
-bool out_json_line(FILE *fp, const PGresult *res, int row);
+/* each row as a line of JSON; false where one can't be written */
+bool out_json_lines(FILE *fp, const PGresult *res);
 
 /* a new object with every column of the row, or NULL without memory */
 json_t *out_row_json(const PGresult *res, int row);

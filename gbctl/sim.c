@@ -192,7 +192,16 @@ sim_over(const sim_t *sim, double now)
             && now - sim->start >= sim->options->duration)
            || (sim->options->until_done
                && sim->ended == (uint64_t) sim->options->devices
-               && sim->updating == 0 && sim->active == 0);
+               && sim->updating == 0 && sim->active == 0)
+           || (sim_missing(sim)
+               && sim->missing >= (uint64_t) sim->options->devices);
+}
+
+
+bool
+sim_missing(const sim_t *sim)
+{
+    return sim->missing > 0 && sim->missing == sim->requests.count;
 }
 
 

@@ -44,7 +44,7 @@ typedef enum {
 
 typedef struct {
     const char  *url;           /* without a closing slash */
-    const char  *tenant;
+    const char  *tenant;        /* percent-encoded */
     const char  *prefix;        /* of device ids */
     const char  *model;
     const char  *revision;
@@ -121,7 +121,9 @@ typedef struct {
     uint64_t              resumed;
     uint64_t              damaged;
     uint64_t              confirmed;
+    uint64_t              answers;      /* that a device could use */
     uint64_t              refused;      /* 401 */
+    uint64_t              missing;      /* 404 */
     uint64_t              errors;       /* no answer, or one without sense */
     uint64_t              outcomes[4];  /* updates, by sim_outcome_e */
     uint64_t              known;
@@ -145,9 +147,13 @@ void sim_latency_add(sim_latency_t *l, double seconds);
 void sim_error(sim_t *sim, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* nothing but 404 has come: there is no such tenant */
+bool sim_missing(const sim_t *sim);
+
 /*
- * Runs until STOP says so, the duration is over, or all are done.  TICK is
- * called a few times a second.  False: out of memory, or no curl.
+ * Runs until STOP says so, the duration is over, all are done, or each device
+ * has been told that there is no such tenant.  TICK is called a few times a
+ * second.  False: out of memory, or no curl.
  */
 bool sim_run(sim_t *sim, bool (*stop)(void *data), void (*tick)(void *data),
     void *data) __attribute__((warn_unused_result));

@@ -136,6 +136,7 @@ sim_device_answer(sim_t *sim, sim_device_t *d, long status, const char *body,
         sim->refused++;
 
     } else if (status != 0 && doc == NULL) {
+        sim->missing += status == 404;
         sim_error(sim, "%s: answered with %ld", sim_steps[d->step], status);
     }
 
@@ -144,6 +145,8 @@ sim_device_answer(sim_t *sim, sim_device_t *d, long status, const char *body,
         sim_wait_poll(sim, d);
         return;
     }
+
+    sim->answers++;
 
     switch (d->step) {
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli.h"
 #include "store.h"
 
 
@@ -122,6 +123,8 @@ static void *
 store_file_stage(store_t *store, int fd, const char *filename,
     gb_progress_pt progress, void *data, gb_hash_sums_t *sums, gb_error_t *err)
 {
+    cli_cleanup = gb_store_abandon;
+
     return gb_store_stage(store->dir, fd, filename, progress, data, sums, err);
 }
 

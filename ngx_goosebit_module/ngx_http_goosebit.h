@@ -93,9 +93,15 @@ typedef struct {
     ngx_resolver_t                *resolver;        /* NULL: none */
     ngx_msec_t                     resolver_timeout;
 
-    u_char                        *file;    /* where to blame: the directive */
-    ngx_uint_t                     line;
+    char                          *origin;  /* where to blame: "FILE:LINE" */
 } ngx_http_goosebit_database_t;
+
+
+/* artifacts that stay open between requests, of each worker */
+typedef struct {
+    ngx_open_file_cache_t         *cache;
+    ngx_event_t                    idle;    /* closes what nobody asks for */
+} ngx_http_goosebit_open_files_t;
 
 
 typedef struct {
@@ -109,6 +115,7 @@ typedef struct {
 
     ngx_http_goosebit_database_t   database;
     ngx_http_goosebit_quota_t      quota;
+    ngx_http_goosebit_open_files_t  *open_files;    /* NULL: off */
     ngx_shm_zone_t                *metrics_zone;
     ngx_http_goosebit_cache_t     *cache;           /* NULL: off */
 
@@ -120,6 +127,7 @@ typedef struct {
     unsigned                       used:1;  /* some location says goosebit or
                                                goosebit_status */
     unsigned                       database_set:1;
+    unsigned                       open_files_set:1;
 } ngx_http_goosebit_main_conf_t;
 
 

@@ -15,6 +15,8 @@ static char *ngx_http_goosebit_access_merge_loc_conf(ngx_conf_t *cf,
     void *parent, void *child);
 static void ngx_http_goosebit_access_merge_str(ngx_str_t *conf,
     ngx_str_t *prev);
+static ngx_int_t ngx_http_goosebit_access_server(ngx_conf_t *cf,
+    ngx_str_t *server);
 static char *ngx_http_goosebit_access_header(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_goosebit_access_name(ngx_conf_t *cf,
@@ -25,7 +27,14 @@ static char *ngx_http_goosebit_access_ca(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_goosebit_access_limit(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static char *ngx_http_goosebit_access_not_zero(ngx_conf_t *cf, void *post,
+    void *data);
 static ngx_int_t ngx_http_goosebit_access_init(ngx_conf_t *cf);
+
+
+static ngx_conf_post_t  ngx_http_goosebit_access_timeout_post = {
+    ngx_http_goosebit_access_not_zero
+};
 
 
 static ngx_command_t  ngx_http_goosebit_access_commands[] = {
@@ -77,7 +86,7 @@ static ngx_command_t  ngx_http_goosebit_access_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_goosebit_access_conf_t, timeout),
-      NULL },
+      &ngx_http_goosebit_access_timeout_post },
 
     { ngx_string("goosebit_registration"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -243,12 +252,6 @@ ngx_http_goosebit_access_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout,
                               NGX_HTTP_GOOSEBIT_ACCESS_TIMEOUT);
 
-    if (conf->timeout == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"goosebit_auth_timeout\" must not be 0");
-        return NGX_CONF_ERROR;
-    }
-
     if (conf->registration == NGX_CONF_UNSET_UINT) {
         conf->rate = prev->rate;
         conf->bucket = prev->bucket;
@@ -256,6 +259,12 @@ ngx_http_goosebit_access_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     ngx_conf_merge_uint_value(conf->registration, prev->registration,
                               NGX_HTTP_GOOSEBIT_ACCESS_ON);
+
+    if (conf->request.len
+        && ngx_http_goosebit_access_server(cf, &conf->server) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }
@@ -267,6 +276,29 @@ ngx_http_goosebit_access_merge_str(ngx_str_t *conf, ngx_str_t *prev)
     if (conf->data == NULL) {
         *conf = *prev;
     }
+}
+
+
+/* told by its place in nginx.conf, which a reload mostly leaves as it is */
+
+static ngx_int_t
+ngx_http_goosebit_access_server(ngx_conf_t *cf, ngx_str_t *server)
+{
+    ngx_http_core_srv_conf_t  *cscf;
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    server->data = ngx_pnalloc(cf->pool, ngx_strlen(cscf->file_name) + 1
+                                         + NGX_INT_T_LEN);
+    if (server->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    server->len = ngx_sprintf(server->data, "%s:%ui", cscf->file_name,
+                              cscf->line)
+                  - server->data;
+
+    return NGX_OK;
 }
 
 
@@ -291,7 +323,11 @@ ngx_http_goosebit_access_header(ngx_conf_t *cf, ngx_command_t *cmd,
 
     value = cf->args->elts;
 
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+    /* in any case: it must not become the name of a header that is trusted */
+
+    if (cf->args->nelts == 2
+        && ngx_strcasecmp(value[1].data, (u_char *) "off") == 0)
+    {
         ngx_str_set(&acf->header, "");
         return NGX_CONF_OK;
     }
@@ -469,6 +505,15 @@ ngx_http_goosebit_access_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_goosebit_access_not_zero(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *time = data;
+
+    return *time ? NGX_CONF_OK : "must not be 0";
 }
 
 

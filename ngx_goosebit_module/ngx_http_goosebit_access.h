@@ -71,6 +71,7 @@ typedef struct {
                                                        number at its end */
     ngx_str_t                       request;        /* the same: len 0: off */
     ngx_str_t                       args;
+    ngx_str_t                       server;         /* whose URI that is */
     ngx_str_t                       ca;
     ngx_ssl_t                      *ssl;            /* NULL: the main one */
     ngx_msec_t                      cache;

@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_goosebit_access_subrequest(
     ngx_http_goosebit_access_conf_t *acf);
 static ngx_int_t ngx_http_goosebit_access_done(ngx_http_request_t *sr,
     void *data, ngx_int_t rc);
+static void ngx_http_goosebit_access_unasked(ngx_http_request_t *sr,
+    ngx_uint_t status);
 static void ngx_http_goosebit_access_resume(ngx_http_request_t *r);
 static void ngx_http_goosebit_access_expired(ngx_event_t *ev);
 static void ngx_http_goosebit_access_cleanup(void *data);
@@ -179,11 +181,30 @@ ngx_http_goosebit_access_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 }
 
 
+/*
+ * A service may refuse as it likes.  Where none was asked it is mostly the
+ * directive that is wrong, and nobody would know why all devices are refused.
+ */
+
+static void
+ngx_http_goosebit_access_unasked(ngx_http_request_t *sr, ngx_uint_t status)
+{
+    if (sr->upstream == NULL && status != NGX_HTTP_UNAUTHORIZED
+        && status != NGX_HTTP_FORBIDDEN)
+    {
+        ngx_log_error(NGX_LOG_ERR, sr->connection->log, 0,
+                      "goosebit_auth_request \"%V\" asked no service, it is "
+                      "answered here with %ui", &sr->uri, status);
+    }
+}
+
+
 static void
 ngx_http_goosebit_access_resume(ngx_http_request_t *r)
 {
     ngx_uint_t                             status;
     ngx_connection_t                      *c;
+    ngx_http_request_t                    *sr;
     ngx_pool_cleanup_t                    *cln;
     ngx_http_goosebit_access_waiter_t     *waiter;
     ngx_http_goosebit_access_main_conf_t  *amcf;
@@ -204,6 +225,7 @@ ngx_http_goosebit_access_resume(ngx_http_request_t *r)
     }
 
     c = r->connection;
+    sr = waiter->subrequest;
     status = waiter->status;
     waiter->subrequest = NULL;
 
@@ -217,6 +239,7 @@ ngx_http_goosebit_access_resume(ngx_http_request_t *r)
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
 
     } else if (status != NGX_HTTP_OK) {
+        ngx_http_goosebit_access_unasked(sr, status);
         status = NGX_HTTP_UNAUTHORIZED;
 
     } else {

@@ -36,6 +36,7 @@ static ngx_int_t ngx_http_goosebit_access_issuer(ngx_http_request_t *r,
     ngx_str_t *hash);
 static X509 *ngx_http_goosebit_access_cert(ngx_http_request_t *r,
     ngx_uint_t *verified);
+static ngx_uint_t ngx_http_goosebit_access_here(ngx_http_request_t *r);
 static void ngx_http_goosebit_access_issuer_hash(ngx_connection_t *c,
     ngx_http_goosebit_access_issuer_t *issuer);
 static ngx_int_t ngx_http_goosebit_access_issuer_variable(
@@ -266,6 +267,8 @@ ngx_http_goosebit_access_sent(ngx_http_request_t *r, ngx_str_t *name,
 }
 
 
+/* an empty one is the end, too: what comes after it, a device may have sent */
+
 static ngx_int_t
 ngx_http_goosebit_access_sent_issuer(ngx_http_request_t *r,
     ngx_http_goosebit_access_conf_t *acf, ngx_str_t *list)
@@ -286,7 +289,7 @@ ngx_http_goosebit_access_sent_issuer(ngx_http_request_t *r,
         name.len = ngx_sprintf(p, "%ui", i) - name.data;
 
         if (ngx_http_goosebit_access_sent(r, &name, &hash) != NGX_OK
-            || hash.data == NULL)
+            || hash.len == 0)
         {
             break;
         }
@@ -437,10 +440,48 @@ ngx_http_goosebit_access_cert(ngx_http_request_t *r, ngx_uint_t *verified)
     cert = SSL_get_peer_certificate(ssl);
 
     if (cert) {
-        *verified = SSL_get_verify_result(ssl) == X509_V_OK;
+        *verified = SSL_get_verify_result(ssl) == X509_V_OK
+                    && ngx_http_goosebit_access_here(r);
     }
 
     return cert;
+}
+
+
+/*
+ * Whether it was this server that asked for the certificate.  Who sends no
+ * server name in TLS may name any server in Host, and has shown the default one
+ * a certificate that its authorities have signed; NGINX refuses such requests
+ * only where there was a name, and the server verifies, too.
+ */
+
+static ngx_uint_t
+ngx_http_goosebit_access_here(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSL)
+
+    ngx_http_conf_ctx_t      *ctx;
+    ngx_http_ssl_srv_conf_t  *sscf;
+
+    sscf = ngx_http_get_module_srv_conf(r, ngx_http_ssl_module);
+
+    if (sscf->ssl.ctx == NULL) {
+
+        /* it has no certificate of its own: all that is the default one's */
+
+        ctx = r->http_connection->addr_conf->default_server->ctx;
+        sscf = ctx->srv_conf[ngx_http_ssl_module.ctx_index];
+    }
+
+    return sscf->verify
+           && SSL_get_SSL_CTX(r->connection->ssl->connection)
+              == sscf->ssl.ctx;
+
+#else
+
+    return 0;
+
+#endif
 }
 
 

@@ -4,16 +4,19 @@
  */
 
 #include "ngx_http_goosebit_access.h"
+#include "ngx_http_goosebit_config.h"
 
 
 static ngx_int_t ngx_http_goosebit_access_remote_resolve(ngx_conf_t *cf,
-    ngx_http_goosebit_access_remote_t *remote, ngx_str_t *authority);
+    ngx_http_goosebit_access_remote_t *remote, ngx_str_t *authority,
+    const char *origin);
 
 
 ngx_int_t
 ngx_http_goosebit_access_remote(ngx_conf_t *cf,
     ngx_http_goosebit_access_main_conf_t *amcf, gb_config_t *config)
 {
+    char                               *origin;
     u_char                             *p, *end, *at;
     ngx_str_t                           authority;
     ngx_http_goosebit_access_remote_t  *remote;
@@ -26,6 +29,12 @@ ngx_http_goosebit_access_remote(ngx_conf_t *cf,
 
     remote = ngx_pcalloc(cf->pool, sizeof(ngx_http_goosebit_access_remote_t));
     if (remote == NULL) {
+        return NGX_ERROR;
+    }
+
+    origin = ngx_http_goosebit_config_origin(cf, config,
+                                             "device_auth.external_url");
+    if (origin == NULL) {
         return NGX_ERROR;
     }
 
@@ -47,8 +56,9 @@ ngx_http_goosebit_access_remote(ngx_conf_t *cf,
         remote->ssl = 1;
 
     } else {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "device_auth.external_url: "
-                      "must begin with http:// or https://");
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "%s: device_auth.external_url: must begin with http:// "
+                      "or https://", origin);
         return NGX_ERROR;
     }
 
@@ -63,8 +73,9 @@ ngx_http_goosebit_access_remote(ngx_conf_t *cf,
     at = ngx_strlchr(authority.data, p, '@');
 
     if (at || (p < end && *p == '#')) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "device_auth.external_url: "
-                      "must have neither a user nor a fragment");
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "%s: device_auth.external_url: must have neither a user "
+                      "nor a fragment", origin);
         return NGX_ERROR;
     }
 
@@ -87,7 +98,7 @@ ngx_http_goosebit_access_remote(ngx_conf_t *cf,
 
     remote->http_host = authority;
 
-    if (ngx_http_goosebit_access_remote_resolve(cf, remote, &authority)
+    if (ngx_http_goosebit_access_remote_resolve(cf, remote, &authority, origin)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -110,7 +121,8 @@ ngx_http_goosebit_access_remote(ngx_conf_t *cf,
 
 static ngx_int_t
 ngx_http_goosebit_access_remote_resolve(ngx_conf_t *cf,
-    ngx_http_goosebit_access_remote_t *remote, ngx_str_t *authority)
+    ngx_http_goosebit_access_remote_t *remote, ngx_str_t *authority,
+    const char *origin)
 {
     u_char                     addr[sizeof(struct in6_addr)];
     ngx_url_t                  u;
@@ -173,8 +185,9 @@ ngx_http_goosebit_access_remote_resolve(ngx_conf_t *cf,
 
 failed:
 
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "device_auth.external_url: "
-                  "%s in \"%V\"", u.err ? u.err : "invalid host", authority);
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "%s: device_auth.external_url: %s in \"%V\"", origin,
+                  u.err ? u.err : "invalid host", authority);
 
     return NGX_ERROR;
 }

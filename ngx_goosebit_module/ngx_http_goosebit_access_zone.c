@@ -140,7 +140,7 @@ ngx_http_goosebit_access_zone_key(ngx_http_request_t *r,
     size_t                                 size;
     u_char                                *p, *bytes, *tenant;
     u_char                                 digest[SHA256_DIGEST_LENGTH];
-    ngx_str_t                             *parts[6];
+    ngx_str_t                             *parts[7];
     ngx_uint_t                             i;
     ngx_http_goosebit_ctx_t               *ctx;
     ngx_http_goosebit_access_conf_t       *acf;
@@ -161,14 +161,15 @@ ngx_http_goosebit_access_zone_key(ngx_http_request_t *r,
 
     parts[0] = acf->request.len ? &acf->request : &amcf->remote->url;
     parts[1] = &acf->args;
-    parts[2] = &acf->ca;
-    parts[3] = &ctx->tenant;
-    parts[4] = &ctx->device;
-    parts[5] = &auth->credential;
+    parts[2] = &acf->server;
+    parts[3] = &acf->ca;
+    parts[4] = &ctx->tenant;
+    parts[5] = &ctx->device;
+    parts[6] = &auth->credential;
 
     size = sizeof(zone->secret);
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 7; i++) {
         size += sizeof(size_t) + parts[i]->len;
     }
 
@@ -180,10 +181,10 @@ ngx_http_goosebit_access_zone_key(ngx_http_request_t *r,
     p = ngx_cpymem(bytes, zone->secret, sizeof(zone->secret));
     tenant = NULL;
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 7; i++) {
         p = ngx_cpymem(p, &parts[i]->len, sizeof(size_t));
 
-        if (i == 3) {
+        if (i == 4) {
             tenant = p;
         }
 

@@ -30,10 +30,24 @@ ngx_int_t ngx_http_goosebit_artifact_deliver(ngx_http_request_t *r,
     ngx_http_goosebit_artifact_t *a);
 
 
+/*
+ * goosebit_open_file_cache, and what holds where it is not said: files that
+ * stay open in a worker, in mcf->open_files.
+ */
+char *ngx_http_goosebit_artifact_open_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_goosebit_artifact_open_init(ngx_conf_t *cf,
+    ngx_http_goosebit_main_conf_t *mcf);
+
+
 /* ---- between the files of this room */
 
 ngx_int_t ngx_http_goosebit_artifact_file(ngx_http_request_t *r,
     ngx_http_goosebit_artifact_t *a);
+
+/* fills of, as ngx_open_cached_file() does; r->pool closes the file */
+ngx_int_t ngx_http_goosebit_artifact_open(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_open_file_info_t *of);
 
 
 #endif /* NGX_HTTP_GOOSEBIT_ARTIFACT_H */

@@ -86,26 +86,8 @@ static ngx_uint_t
 ngx_http_goosebit_artifact_file_open(ngx_http_request_t *r,
     ngx_http_goosebit_artifact_t *a, ngx_str_t *path, ngx_open_file_info_t *of)
 {
-    ngx_http_core_loc_conf_t  *clcf;
+    if (ngx_http_goosebit_artifact_open(r, path, of) != NGX_OK) {
 
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    ngx_memzero(of, sizeof(ngx_open_file_info_t));
-
-    of->read_ahead = clcf->read_ahead;
-    of->directio = clcf->directio;
-    of->valid = clcf->open_file_cache_valid;
-    of->min_uses = clcf->open_file_cache_min_uses;
-    of->errors = clcf->open_file_cache_errors;
-    of->events = clcf->open_file_cache_events;
-
-    if (ngx_http_set_disable_symlinks(r, clcf, path, of) != NGX_OK) {
-        return NGX_HTTP_SERVICE_UNAVAILABLE;
-    }
-
-    if (ngx_open_cached_file(clcf->open_file_cache, path, of, r->pool)
-        != NGX_OK)
-    {
         if (of->err == 0) {
             return NGX_HTTP_SERVICE_UNAVAILABLE;
         }

@@ -42,6 +42,8 @@ static ngx_int_t ngx_http_goosebit_ask_register(ngx_http_goosebit_ddi_t *ddi,
 static ngx_int_t ngx_http_goosebit_ask_outside(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result);
 static void ngx_http_goosebit_ask_again(ngx_uint_t status, void *data);
+static void ngx_http_goosebit_ask_unvouched(ngx_http_goosebit_ddi_t *ddi,
+    ngx_uint_t status);
 
 
 /* polls of this worker in a row, up to the last, that were due */
@@ -508,14 +510,15 @@ ngx_http_goosebit_ask_again(ngx_uint_t status, void *data)
 {
     ngx_http_goosebit_ddi_t  *ddi = data;
 
-    ngx_connection_t              *c;
+    ngx_queue_t                    followers;
+    ngx_http_goosebit_ddi_t       *follower;
     ngx_http_goosebit_pg_query_t  *q;
-
-    c = ddi->request->connection;
 
     if (status == NGX_HTTP_OK) {
         ddi->auth.scheme = NGX_HTTP_GOOSEBIT_AUTH_EXTERNAL;
         ddi->auth.proven = 1;
+
+        ngx_http_goosebit_quiet_vouched(ddi);
 
         q = ngx_http_goosebit_pg_repeat(ddi->query,
                                         NGX_HTTP_GOOSEBIT_AUTH_SCHEME,
@@ -529,6 +532,26 @@ ngx_http_goosebit_ask_again(ngx_uint_t status, void *data)
 
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
     }
+
+    /* nobody who waited for this answer asks the service once more */
+
+    ngx_http_goosebit_quiet_land(ddi, &followers);
+
+    while ((follower = ngx_http_goosebit_quiet_next(&followers)) != NULL) {
+        ngx_http_goosebit_ask_unvouched(follower, status);
+    }
+
+    ngx_http_goosebit_ask_unvouched(ddi, status);
+}
+
+
+static void
+ngx_http_goosebit_ask_unvouched(ngx_http_goosebit_ddi_t *ddi,
+    ngx_uint_t status)
+{
+    ngx_connection_t  *c;
+
+    c = ddi->request->connection;
 
     /* as without a database: a refusal gives nothing away */
 

@@ -78,6 +78,7 @@ ngx_http_goosebit_ask_learn(ngx_http_goosebit_ddi_t *ddi,
     }
 
     if (tenant.len) {
+        ngx_http_goosebit_quiet_spelled(ddi, &tenant);
         ctx->tenant = tenant;
         ddi->link.tenant = tenant;
     }

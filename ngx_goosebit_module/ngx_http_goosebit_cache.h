@@ -27,8 +27,12 @@
 #define NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS  512
 
 
-/* answers that a worker need not write again */
+/* answers, and beginnings of such, that a worker need not write again */
 #define NGX_HTTP_GOOSEBIT_CACHE_MEMOS    61
+#define NGX_HTTP_GOOSEBIT_CACHE_STEM     256        /* bytes */
+
+/* of a tenant's name, which is ASCII */
+#define NGX_HTTP_GOOSEBIT_CACHE_TENANT   64
 
 
 typedef struct {
@@ -36,6 +40,27 @@ typedef struct {
     ngx_str_t                      body;
     u_char                         etag[34];
 } ngx_http_goosebit_memo_t;
+
+
+/* what answers with a link start with, up to the device's id */
+typedef struct {
+    ngx_uint_t                     seconds;         /* 0: none */
+    size_t                         base;            /* lengths of the link's */
+    size_t                         prefix;
+    size_t                         tenant;
+    u_char                         names[NGX_HTTP_GOOSEBIT_CACHE_STEM];
+                                                    /* all three, in a row */
+    size_t                         len;
+    u_char                         text[NGX_HTTP_GOOSEBIT_CACHE_STEM];
+    gb_siphash_stem_t              digest;
+} ngx_http_goosebit_stem_t;
+
+
+/* a tenant's name as it is stored, for those who spell it otherwise */
+typedef struct {
+    size_t                         len;             /* 0: none */
+    u_char                         name[NGX_HTTP_GOOSEBIT_CACHE_TENANT];
+} ngx_http_goosebit_spelling_t;
 
 
 struct ngx_http_goosebit_cache_s {
@@ -47,15 +72,29 @@ struct ngx_http_goosebit_cache_s {
     ngx_msec_t                     stale;
     ngx_msec_t                     stale_if_error;
 
+    char                          *origin;  /* where sync or stale was set */
+
     uint64_t                       next;            /* begun, not published */
     ngx_str_t                      settings;        /* what enters answers */
     u_char                         kinds[NGX_HTTP_GOOSEBIT_CACHE_KINDS]
                                         [GB_SIPHASH_KEY];
     ngx_http_goosebit_memo_t       memos[NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
+    ngx_http_goosebit_stem_t       stems[NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
+    ngx_http_goosebit_spelling_t   spellings[NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
     ngx_queue_t                    flights[NGX_HTTP_GOOSEBIT_CACHE_FLIGHTS];
     unsigned                       address:1;       /* is kept */
     unsigned                       off:1;           /* was said */
+    unsigned                       huge_pages:1;
 };
+
+
+/*
+ * ---- the zone's birth.  Maps what of a block is whole huge pages anew, in
+ * such, all of it present, and zeroed; a warning where there are none.  The
+ * block is the zone's and not in use yet.  NGX_ERROR: the zone is spoilt.
+ */
+ngx_int_t ngx_http_goosebit_cache_huge(ngx_shm_zone_t *shm_zone, u_char *block,
+    size_t size);
 
 
 /*

@@ -4,6 +4,7 @@
  */
 
 #include "ngx_http_goosebit_cache.h"
+#include "ngx_http_goosebit_config.h"
 
 #include <openssl/rand.h>
 
@@ -20,6 +21,8 @@ static void *ngx_http_goosebit_cache_create_conf(ngx_conf_t *cf);
 static char *ngx_http_goosebit_cache_init_conf(ngx_conf_t *cf, void *conf);
 static char *ngx_http_goosebit_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_goosebit_cache_time(ngx_conf_t *cf, void *post,
+    void *data);
 static ngx_int_t ngx_http_goosebit_cache_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_goosebit_cache_settings(ngx_conf_t *cf,
     ngx_http_goosebit_cache_t *cache, ngx_http_goosebit_main_conf_t *mcf);
@@ -30,10 +33,15 @@ static ngx_int_t ngx_http_goosebit_cache_table(ngx_shm_zone_t *shm_zone,
 static void ngx_http_goosebit_cache_kinds(ngx_http_goosebit_cache_t *cache);
 
 
+static ngx_conf_post_t  ngx_http_goosebit_cache_time_post = {
+    ngx_http_goosebit_cache_time
+};
+
+
 static ngx_command_t  ngx_http_goosebit_cache_commands[] = {
 
     { ngx_string("goosebit_cache"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_http_goosebit_cache_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -44,14 +52,14 @@ static ngx_command_t  ngx_http_goosebit_cache_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_goosebit_cache_t, sync),
-      NULL },
+      &ngx_http_goosebit_cache_time_post },
 
     { ngx_string("goosebit_stale"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_goosebit_cache_t, stale),
-      NULL },
+      &ngx_http_goosebit_cache_time_post },
 
     { ngx_string("goosebit_stale_if_error"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -128,16 +136,10 @@ ngx_http_goosebit_cache_init_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(cache->stale_if_error,
                              NGX_HTTP_GOOSEBIT_CACHE_ERROR);
 
-    if (cache->sync == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"goosebit_sync\" must not be 0");
-        return NGX_CONF_ERROR;
-    }
-
     if (cache->stale <= cache->sync) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"goosebit_stale\" must be longer than "
-                      "\"goosebit_sync\"");
+                      "\"goosebit_sync\" in %s", cache->origin);
         return NGX_CONF_ERROR;
     }
 
@@ -145,7 +147,7 @@ ngx_http_goosebit_cache_init_conf(ngx_conf_t *cf, void *conf)
 }
 
 
-/* goosebit_cache zone=NAME:SIZE | off */
+/* goosebit_cache zone=NAME:SIZE [huge_pages=on|off] | off */
 
 static char *
 ngx_http_goosebit_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -162,13 +164,24 @@ ngx_http_goosebit_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
-    if (ngx_strcmp(value[1].data, "off") == 0) {
+    if (ngx_strcmp(value[1].data, "off") == 0 && cf->args->nelts == 2) {
         cache->off = 1;
         return NGX_CONF_OK;
     }
 
     if (ngx_strncmp(value[1].data, "zone=", 5) != 0) {
         return "takes \"zone=NAME:SIZE\" or \"off\"";
+    }
+
+    if (cf->args->nelts == 3) {
+        if (ngx_strcmp(value[2].data, "huge_pages=on") == 0) {
+            cache->huge_pages = 1;
+
+        } else if (ngx_strcmp(value[2].data, "huge_pages=off") != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[2]);
+            return NGX_CONF_ERROR;
+        }
     }
 
     name.data = value[1].data + 5;
@@ -187,7 +200,7 @@ ngx_http_goosebit_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     size = ngx_parse_size(&s);
 
     if (size == NGX_ERROR) {
-        return "needs a zone's name and size, \"zone=NAME:SIZE\"";
+        return "needs a zone's name and size, \"zone=NAME:SIZE\", with k or m";
     }
 
     if (size < NGX_HTTP_GOOSEBIT_CACHE_SIZE) {
@@ -207,6 +220,27 @@ ngx_http_goosebit_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cache->shm_zone->data = cache;
 
     return NGX_CONF_OK;
+}
+
+
+/* goosebit_sync and goosebit_stale: which of them was the last is noted */
+
+static char *
+ngx_http_goosebit_cache_time(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *time = data;
+
+    ngx_http_goosebit_cache_t  *cache;
+
+    cache = ngx_http_conf_get_module_main_conf(cf,
+                                               ngx_http_goosebit_cache_module);
+
+    cache->origin = ngx_http_goosebit_config_here(cf);
+    if (cache->origin == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return *time ? NGX_CONF_OK : "must not be 0";
 }
 
 
@@ -319,6 +353,14 @@ ngx_http_goosebit_cache_table(ngx_shm_zone_t *shm_zone, ngx_uint_t exists)
     block = ngx_slab_alloc(cache->shpool, size);
 
     if (block == NULL || RAND_bytes(secret, sizeof(secret)) != 1) {
+        return NGX_ERROR;
+    }
+
+    /* `nginx -t` has a zone of its own, beside that of the NGINX that runs */
+
+    if (cache->huge_pages && !ngx_test_config
+        && ngx_http_goosebit_cache_huge(shm_zone, block, size) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -73,7 +73,10 @@ typedef struct {
     const char                    *name;    /* of the prepared statement */
     const char                    *sql;
     ngx_http_goosebit_class_e      class;
-
+    unsigned                       lasts:1; /* read: its transaction may go on
+                                               with others, as it writes
+                                               nothing, locks no row and does
+                                               not ask for now() */
     ngx_uint_t                     nparams;
     Oid                            types[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
 } ngx_http_goosebit_call_t;

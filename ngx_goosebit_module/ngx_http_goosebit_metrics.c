@@ -52,8 +52,8 @@ static ngx_str_t  ngx_http_goosebit_metrics_caches[] = {
 
 /* the last counts all others */
 const ngx_uint_t  ngx_http_goosebit_metrics_statuses[] = {
-    200, 206, 304, 400, 401, 403, 404, 405, 406, 408, 410, 413, 415, 416, 429,
-    499, 500, 503, 0
+    200, 206, 302, 304, 400, 401, 403, 404, 405, 406, 408, 410, 412, 413, 414,
+    415, 416, 429, 499, 500, 503, 0
 };
 
 

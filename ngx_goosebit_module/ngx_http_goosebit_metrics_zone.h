@@ -11,7 +11,7 @@
 
 /* workers of all generations that live at a time */
 #define NGX_HTTP_GOOSEBIT_WORKERS   256
-#define NGX_HTTP_GOOSEBIT_STATUSES  19
+#define NGX_HTTP_GOOSEBIT_STATUSES  22
 
 
 typedef struct {

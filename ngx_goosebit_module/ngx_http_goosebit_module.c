@@ -2,6 +2,8 @@
  * Directives, configuration, process start and end.
  */
 
+#include "ngx_http_goosebit_artifact.h"
+#include "ngx_http_goosebit_config.h"
 #include "ngx_http_goosebit_ddi.h"
 #include "ngx_http_goosebit_metrics.h"
 #include "ngx_http_goosebit_pg.h"
@@ -30,13 +32,8 @@ static char *ngx_http_goosebit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 static ngx_int_t ngx_http_goosebit_init(ngx_conf_t *cf);
-static ngx_int_t ngx_http_goosebit_load(ngx_conf_t *cf,
-    ngx_http_goosebit_main_conf_t *mcf);
-static ngx_int_t ngx_http_goosebit_set_values(ngx_conf_t *cf,
-    ngx_http_goosebit_main_conf_t *mcf);
 static ngx_int_t ngx_http_goosebit_set_database(ngx_conf_t *cf,
     ngx_http_goosebit_main_conf_t *mcf);
-static void ngx_http_goosebit_config_cleanup(void *data);
 static ngx_int_t ngx_http_goosebit_init_process(ngx_cycle_t *cycle);
 static void ngx_http_goosebit_exit_process(ngx_cycle_t *cycle);
 
@@ -60,6 +57,13 @@ static ngx_command_t  ngx_http_goosebit_commands[] = {
     { ngx_string("goosebit_quota"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_goosebit_quota,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goosebit_open_file_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_goosebit_artifact_open_conf,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -175,8 +179,10 @@ ngx_http_goosebit_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     db->conninfo = value[1];
-    db->line = cf->conf_file->line;
-    db->file = cf->conf_file->file.name.data;
+    db->origin = ngx_http_goosebit_config_here(cf);
+    if (db->origin == NULL) {
+        return NGX_CONF_ERROR;
+    }
 
     for (i = 2; i < cf->args->nelts; i++) {
         rv = ngx_http_goosebit_database_option(cf, db, &value[i]);
@@ -280,6 +286,12 @@ ngx_http_goosebit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_goosebit_main_conf_t  *mcf;
 
     lcf = conf;
+
+    if (lcf->file) {
+        return "is duplicate: a location has one of goosebit and "
+               "goosebit_status";
+    }
+
     lcf->line = cf->conf_file->line;
     lcf->file = cf->conf_file->file.name.data;
 
@@ -378,10 +390,10 @@ ngx_http_goosebit_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (ngx_http_goosebit_load(cf, mcf) != NGX_OK
-        || ngx_http_goosebit_set_values(cf, mcf) != NGX_OK
+    if (ngx_http_goosebit_config_load(cf, mcf) != NGX_OK
         || ngx_http_goosebit_set_database(cf, mcf) != NGX_OK
         || ngx_http_goosebit_metrics_zone(cf, mcf) != NGX_OK
+        || ngx_http_goosebit_artifact_open_init(cf, mcf) != NGX_OK
         || ngx_http_goosebit_reply_init(cf, ngx_http_goosebit_ddi_handler)
            != NGX_OK)
     {
@@ -396,92 +408,6 @@ ngx_http_goosebit_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_goosebit_metrics_log_handler;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_goosebit_load(ngx_conf_t *cf, ngx_http_goosebit_main_conf_t *mcf)
-{
-    size_t               i;
-    gb_error_t           error;
-    gb_config_t         *config;
-    ngx_pool_cleanup_t  *cln;
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    config = gb_config_load((char *) mcf->config_file.data, 0, &error);
-
-    if (config == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s", error.message);
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_http_goosebit_config_cleanup;
-    cln->data = config;
-
-    mcf->config = config;
-
-    for (i = 0; i < config->nnotes; i++) {
-        if (config->notes[i].kind == GB_CONFIG_NOTE_WARNING) {
-            ngx_log_error(NGX_LOG_WARN, cf->log, 0, "%s",
-                          config->notes[i].text);
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_goosebit_config_cleanup(void *data)
-{
-    gb_config_free(data);
-}
-
-
-static ngx_int_t
-ngx_http_goosebit_set_values(ngx_conf_t *cf,
-    ngx_http_goosebit_main_conf_t *mcf)
-{
-    size_t        i;
-    ngx_str_t    *tenant;
-    gb_config_t  *config;
-
-    config = mcf->config;
-
-    if (ngx_array_init(&mcf->tenants, cf->pool, config->ntenant,
-                       sizeof(ngx_str_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < config->ntenant; i++) {
-        tenant = ngx_array_push(&mcf->tenants);
-        if (tenant == NULL) {
-            return NGX_ERROR;
-        }
-
-        tenant->data = (u_char *) config->tenant[i];
-        tenant->len = ngx_strlen(config->tenant[i]);
-    }
-
-    mcf->auth.data = (u_char *) gb_config_auth(config);
-    mcf->auth.len = ngx_strlen(mcf->auth.data);
-
-    mcf->artifacts_dir.data = (u_char *) config->artifacts_dir;
-    mcf->artifacts_dir.len = ngx_strlen(config->artifacts_dir);
-
-    while (mcf->artifacts_dir.len > 1
-           && mcf->artifacts_dir.data[mcf->artifacts_dir.len - 1] == '/')
-    {
-        mcf->artifacts_dir.len--;
-    }
 
     return NGX_OK;
 }
@@ -509,8 +435,12 @@ ngx_http_goosebit_set_database(ngx_conf_t *cf,
 
         db->conninfo.data = (u_char *) mcf->config->conninfo;
         db->conninfo.len = ngx_strlen(mcf->config->conninfo);
-        db->file = (u_char *) (mcf->config->file ? mcf->config->file
-                                                 : "GOOSEBIT_DB_URI");
+
+        db->origin = ngx_http_goosebit_config_origin(cf, mcf->config,
+                                                     "db_uri");
+        if (db->origin == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);

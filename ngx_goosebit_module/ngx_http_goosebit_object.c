@@ -2,6 +2,7 @@
  * object: directives and configuration of the object store.
  */
 
+#include "ngx_http_goosebit_config.h"
 #include "ngx_http_goosebit_object.h"
 
 
@@ -12,14 +13,6 @@ typedef struct {
     ngx_http_goosebit_object_conf_t  *conf;
     ngx_http_goosebit_loc_conf_t     *ddi;
 } ngx_http_goosebit_object_location_t;
-
-
-/* where a setting comes from, for messages */
-typedef struct {
-    const char    *key;
-    ngx_pool_t    *pool;
-    char          *origin;      /* "FILE:7"; NULL: a default */
-} ngx_http_goosebit_object_origin_t;
 
 
 static void *ngx_http_goosebit_object_create_main_conf(ngx_conf_t *cf);
@@ -35,10 +28,6 @@ static ngx_int_t ngx_http_goosebit_object_place(ngx_conf_t *cf,
     ngx_http_goosebit_object_main_conf_t *omcf, gb_config_t *config);
 static ngx_int_t ngx_http_goosebit_object_check(ngx_conf_t *cf,
     ngx_http_goosebit_object_main_conf_t *omcf, gb_config_t *config);
-static const char *ngx_http_goosebit_object_origin(ngx_conf_t *cf,
-    gb_config_t *config, const char *key);
-static int ngx_http_goosebit_object_origin_of(void *data,
-    const gb_config_entry_t *entry);
 
 
 static ngx_conf_enum_t  ngx_http_goosebit_object_deliveries[] = {
@@ -298,11 +287,10 @@ ngx_http_goosebit_object_place(ngx_conf_t *cf,
 
     /* where the key stands that is wrong, or the one that needs it */
 
-    origin = ngx_http_goosebit_object_origin(cf, config, error.message);
+    origin = ngx_http_goosebit_config_origin(cf, config, error.message);
 
     if (origin == NULL) {
-        origin = ngx_http_goosebit_object_origin(cf, config,
-                                                 "storage.backend");
+        origin = ngx_http_goosebit_config_origin(cf, config, "storage.backend");
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s: %s, for storage.backend s3",
@@ -340,8 +328,7 @@ ngx_http_goosebit_object_check(ngx_conf_t *cf,
             continue;
         }
 
-        origin = ngx_http_goosebit_object_origin(cf, config,
-                                                 "storage.backend");
+        origin = ngx_http_goosebit_config_origin(cf, config, "storage.backend");
 
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"goosebit\" in %s:%ui needs \"goosebit_object_store\", "
@@ -352,8 +339,7 @@ ngx_http_goosebit_object_check(ngx_conf_t *cf,
     }
 
     if (idle) {
-        origin = ngx_http_goosebit_object_origin(cf, config,
-                                                 "storage.backend");
+        origin = ngx_http_goosebit_config_origin(cf, config, "storage.backend");
 
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"goosebit_object_store\" is without effect, as "
@@ -362,48 +348,4 @@ ngx_http_goosebit_object_check(ngx_conf_t *cf,
     }
 
     return NGX_OK;
-}
-
-
-/* of the first key that text starts with; NULL: a default, or no memory */
-
-static const char *
-ngx_http_goosebit_object_origin(ngx_conf_t *cf, gb_config_t *config,
-    const char *text)
-{
-    ngx_http_goosebit_object_origin_t  search;
-
-    search.key = text;
-    search.pool = cf->pool;
-    search.origin = NULL;
-
-    (void) gb_config_each(config, 0, ngx_http_goosebit_object_origin_of,
-                          &search);
-
-    return search.origin;
-}
-
-
-static int
-ngx_http_goosebit_object_origin_of(void *data, const gb_config_entry_t *entry)
-{
-    ngx_http_goosebit_object_origin_t  *search = data;
-
-    size_t  len;
-
-    if (ngx_strncmp(search->key, entry->key, ngx_strlen(entry->key)) != 0) {
-        return 0;
-    }
-
-    if (entry->from != GB_CONFIG_DEFAULT) {
-        len = ngx_strlen(entry->origin) + 1;
-
-        search->origin = ngx_pnalloc(search->pool, len);
-
-        if (search->origin) {
-            ngx_memcpy(search->origin, entry->origin, len);
-        }
-    }
-
-    return 1;
 }

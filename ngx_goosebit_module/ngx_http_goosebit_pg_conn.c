@@ -52,6 +52,8 @@ ngx_http_goosebit_pg_conn_init(ngx_http_goosebit_pg_t *pg,
 
     /* a worker that stops need not wait for it */
     conn->timer.cancelable = 1;
+
+    ngx_http_goosebit_pg_send_init(conn);
 }
 
 

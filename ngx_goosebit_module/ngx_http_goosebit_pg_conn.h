@@ -51,6 +51,8 @@ typedef struct {
                                                        nothing is safe yet */
     unsigned                           flush:1;     /* a sync that makes safe
                                                        what is held */
+    unsigned                           lasts:1;     /* no sync: answered at
+                                                       once */
 } ngx_http_goosebit_pg_entry_t;
 
 
@@ -74,6 +76,11 @@ struct ngx_http_goosebit_pg_conn_s {
                                                        has what they wrote */
     ngx_uint_t                         busy;        /* queries in all three */
     ngx_msec_t                         heard;       /* from it, the last time */
+
+    ngx_uint_t                         open;        /* reads since the last
+                                                       sync */
+    ngx_msec_t                         read;        /* the last that lasts */
+    ngx_event_t                        end;         /* of what is open */
 
     ngx_uint_t                         generation;
     u_char                             prepared[NGX_HTTP_GOOSEBIT_CALLS];
@@ -185,12 +192,16 @@ ngx_int_t ngx_http_goosebit_pg_conn_flush(ngx_http_goosebit_pg_conn_t *conn);
 
 /* _pg_send.c */
 
+/* once, before anything is sent */
+void ngx_http_goosebit_pg_send_init(ngx_http_goosebit_pg_conn_t *conn);
+
 /* prepares all statements; NGX_ERROR: the connection is broken */
 ngx_int_t ngx_http_goosebit_pg_send_prepare(ngx_http_goosebit_pg_conn_t *conn);
 
 /*
- * Sends n queries in one transaction with one sync.  NGX_ERROR: the connection
- * was lost, and they were seen to.
+ * Sends n queries in one transaction with one sync; reads that come one after
+ * the other share it with those of other turns.  NGX_ERROR: the connection was
+ * lost, and they were seen to.
  */
 ngx_int_t ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
@@ -198,6 +209,9 @@ ngx_int_t ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
 
 /* has the disk take all that was committed before; the same */
 ngx_int_t ngx_http_goosebit_pg_send_flush(ngx_http_goosebit_pg_conn_t *conn);
+
+/* ends the transaction of reads that is open; NGX_ERROR: as above */
+ngx_int_t ngx_http_goosebit_pg_send_end(ngx_http_goosebit_pg_conn_t *conn);
 
 /* prepares one; the same */
 ngx_int_t ngx_http_goosebit_pg_send_statement(

@@ -8,6 +8,9 @@
 
 #define NGX_HTTP_GOOSEBIT_PG_PORT  "5432"
 
+/* a socket's directory that can't be one */
+#define NGX_HTTP_GOOSEBIT_PG_NOWHERE  "/dev/null"
+
 /* not taken from the string: set for each attempt, or ours */
 #define NGX_HTTP_GOOSEBIT_PG_OURS  6
 
@@ -20,6 +23,9 @@ static ngx_int_t ngx_http_goosebit_pg_host_names(ngx_conf_t *cf,
     ngx_http_goosebit_database_t *db, PQconninfoOption *options);
 static ngx_int_t ngx_http_goosebit_pg_host_list(ngx_conf_t *cf,
     const char *value, ngx_array_t *list);
+static ngx_int_t ngx_http_goosebit_pg_host_check(ngx_conf_t *cf,
+    ngx_http_goosebit_database_t *db, ngx_http_goosebit_host_t *name);
+static ngx_uint_t ngx_http_goosebit_pg_host_is_address(ngx_str_t *text);
 static ngx_int_t ngx_http_goosebit_pg_host_resolve(ngx_conf_t *cf,
     ngx_http_goosebit_database_t *db, ngx_http_goosebit_host_t *name);
 static const char *ngx_http_goosebit_pg_host_option(
@@ -43,8 +49,7 @@ ngx_http_goosebit_pg_host_conf(ngx_conf_t *cf,
     if (options == NULL) {
         /* libpq's message may quote the string, and so the password */
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "invalid connection string in %s:%ui", db->file,
-                      db->line);
+                      "invalid connection string in %s", db->origin);
         PQfreemem(error);
         return NGX_ERROR;
     }
@@ -71,7 +76,9 @@ ngx_http_goosebit_pg_host_conf(ngx_conf_t *cf,
     names = db->names.elts;
 
     for (i = 0; i < db->names.nelts; i++) {
-        if (ngx_http_goosebit_pg_host_resolve(cf, db, &names[i]) != NGX_OK) {
+        if (ngx_http_goosebit_pg_host_check(cf, db, &names[i]) != NGX_OK
+            || ngx_http_goosebit_pg_host_resolve(cf, db, &names[i]) != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -116,7 +123,7 @@ ngx_http_goosebit_pg_host_keywords(ngx_conf_t *cf,
             /* its file may name hosts that we never see */
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"service\" is not supported in the connection "
-                          "string in %s:%ui", db->file, db->line);
+                          "string in %s", db->origin);
             return NGX_ERROR;
         }
 
@@ -235,7 +242,7 @@ ngx_http_goosebit_pg_host_names(ngx_conf_t *cf,
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "numbers of hosts and ports differ in the connection "
-                      "string in %s:%ui", db->file, db->line);
+                      "string in %s", db->origin);
         return NGX_ERROR;
     }
 
@@ -325,6 +332,51 @@ ngx_http_goosebit_pg_host_option(PQconninfoOption *options,
 }
 
 
+/*
+ * What keywords mean libpq looks at when it begins to connect: here to nowhere,
+ * so that a wrong value is told now, and not by each worker.
+ */
+
+static ngx_int_t
+ngx_http_goosebit_pg_host_check(ngx_conf_t *cf,
+    ngx_http_goosebit_database_t *db, ngx_http_goosebit_host_t *name)
+{
+    PGconn      *conn;
+    ngx_int_t    rc;
+    const char  *why;
+
+    if (name->address.len
+        && !ngx_http_goosebit_pg_host_is_address(&name->address))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "invalid hostaddr \"%V\" in the connection string in %s",
+                      &name->address, db->origin);
+        return NGX_ERROR;
+    }
+
+    db->values[db->nkeywords] = NGX_HTTP_GOOSEBIT_PG_NOWHERE;
+    db->values[db->nkeywords + 1] = NULL;
+    db->values[db->nkeywords + 2] = (char *) name->port.data;
+
+    conn = PQconnectStartParams(db->keywords, db->values, 0);
+    why = PQerrorMessage(conn);
+    rc = NGX_OK;
+
+    /* its message that there is no connection begins otherwise */
+
+    if (ngx_strncmp(why, "invalid ", 8) == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "%*s in the connection string in %s",
+                      strcspn(why, "\n"), why, db->origin);
+        rc = NGX_ERROR;
+    }
+
+    PQfinish(conn);
+
+    return rc;
+}
+
+
 /* at (re)load, in the master: may block, as NGINX itself does there */
 
 static ngx_int_t
@@ -348,17 +400,15 @@ ngx_http_goosebit_pg_host_resolve(ngx_conf_t *cf,
 
         if (db->resolver) {
             ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                          "%s in the database host \"%V\" in %s:%ui, the "
+                          "%s in the database host \"%V\" in %s, the "
                           "resolver is to find it later",
-                          u.err ? u.err : "error", &name->host, db->file,
-                          db->line);
+                          u.err ? u.err : "error", &name->host, db->origin);
             return NGX_OK;
         }
 
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "%s in the database host \"%V\" in %s:%ui",
-                      u.err ? u.err : "error", &name->host, db->file,
-                      db->line);
+                      "%s in the database host \"%V\" in %s",
+                      u.err ? u.err : "error", &name->host, db->origin);
         return NGX_ERROR;
     }
 
@@ -379,16 +429,32 @@ ngx_http_goosebit_pg_host_resolve(ngx_conf_t *cf,
 ngx_uint_t
 ngx_http_goosebit_pg_host_is_name(ngx_http_goosebit_host_t *name)
 {
-    u_char  ignored[sizeof(struct in6_addr)];
-
     if (name->address.len || name->host.len == 0
         || name->host.data[0] == '/' || name->host.data[0] == '@')
     {
         return 0;
     }
 
-    return inet_pton(AF_INET, (char *) name->host.data, ignored) != 1
-           && inet_pton(AF_INET6, (char *) name->host.data, ignored) != 1;
+    return !ngx_http_goosebit_pg_host_is_address(&name->host);
+}
+
+
+/* that of an interface, fe80::1%eth0, as well, which inet_pton() refuses */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_host_is_address(ngx_str_t *text)
+{
+    u_char  ignored[sizeof(struct in6_addr)];
+
+#if (NGX_HAVE_INET6)
+    if (ngx_inet6_addr(text->data, strcspn((char *) text->data, "%"), ignored)
+        == NGX_OK)
+    {
+        return 1;
+    }
+#endif
+
+    return inet_pton(AF_INET, (char *) text->data, ignored) == 1;
 }
 
 

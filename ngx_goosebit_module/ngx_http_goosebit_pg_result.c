@@ -77,12 +77,23 @@ ngx_http_goosebit_pg_result(ngx_http_goosebit_pg_conn_t *conn, PGresult *res)
     entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
 
     if (res == NULL) {
-        if (entry->type != NGX_HTTP_GOOSEBIT_PG_SYNC) {
-            ngx_queue_remove(item);
-            ngx_queue_insert_tail(&conn->ended, item);
+        if (entry->type == NGX_HTTP_GOOSEBIT_PG_SYNC) {
+            return NGX_OK;
         }
 
-        return NGX_OK;
+        ngx_queue_remove(item);
+
+        if (entry->lasts && ngx_http_goosebit_pg_good(entry->res)) {
+            ngx_http_goosebit_pg_ended(conn, entry);
+            ngx_http_goosebit_pg_release(entry);
+            return NGX_OK;
+        }
+
+        ngx_queue_insert_tail(&conn->ended, item);
+
+        /* nothing goes on in a transaction that has failed */
+
+        return entry->lasts ? ngx_http_goosebit_pg_send_end(conn) : NGX_OK;
     }
 
     if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
@@ -445,6 +456,7 @@ ngx_http_goosebit_pg_forget(ngx_http_goosebit_pg_conn_t *conn)
     ngx_http_goosebit_pg_entry_t  *entry;
     ngx_http_goosebit_pg_query_t  *q;
 
+    conn->open = 0;
     ngx_http_goosebit_pg_fail_held(conn);
 
     for ( ;; ) {

@@ -5,10 +5,21 @@
 #include "ngx_http_goosebit_pg_conn.h"
 
 
+/* for so long, and for so many, reads share a transaction */
+#define NGX_HTTP_GOOSEBIT_PG_LASTS  5       /* ms */
+#define NGX_HTTP_GOOSEBIT_PG_READS  256
+
+
 static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_entry(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_entry_e type);
 static ngx_int_t ngx_http_goosebit_pg_send_again(
     ngx_http_goosebit_pg_conn_t *conn);
+static ngx_uint_t ngx_http_goosebit_pg_lasts(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t **list,
+    ngx_uint_t n, ngx_http_goosebit_pg_how_e how);
+static ngx_int_t ngx_http_goosebit_pg_send_open(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_uint_t n);
+static void ngx_http_goosebit_pg_end_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_goosebit_pg_send_query(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t *q,
     ngx_http_goosebit_pg_how_e how);
@@ -16,6 +27,16 @@ static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_busy(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_call_e index);
 static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_send_sync(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_how_e how);
+
+
+void
+ngx_http_goosebit_pg_send_init(ngx_http_goosebit_pg_conn_t *conn)
+{
+    conn->end.handler = ngx_http_goosebit_pg_end_handler;
+    conn->end.data = conn;
+    conn->end.log = conn->pg->log;
+    conn->end.cancelable = 1;
+}
 
 
 static ngx_http_goosebit_pg_entry_t *
@@ -117,6 +138,10 @@ ngx_http_goosebit_pg_send_statement(ngx_http_goosebit_pg_conn_t *conn,
 
     call = ngx_http_goosebit_call(index);
 
+    if (ngx_http_goosebit_pg_send_end(conn) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     entry = ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_PREPARE);
     if (entry == NULL) {
         return NGX_ERROR;
@@ -141,6 +166,10 @@ static ngx_int_t
 ngx_http_goosebit_pg_send_again(ngx_http_goosebit_pg_conn_t *conn)
 {
     conn->stale = 0;
+
+    if (ngx_http_goosebit_pg_send_end(conn) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_DEALLOCATE)
         == NULL)
@@ -170,7 +199,7 @@ ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
     ngx_http_goosebit_pg_how_e how)
 {
-    ngx_uint_t                     i;
+    ngx_uint_t                     i, lasts;
     ngx_http_goosebit_pg_entry_t  *entry;
     ngx_http_goosebit_pg_query_t  *q;
 
@@ -178,13 +207,27 @@ ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
         goto failed;
     }
 
+    lasts = ngx_http_goosebit_pg_lasts(conn, list, n, how);
+
+    if (!lasts && ngx_http_goosebit_pg_send_end(conn) != NGX_OK) {
+        goto failed;
+    }
+
     for (i = 0; i < n; i++) {
         if (ngx_http_goosebit_pg_send_query(conn, list[i], how) != NGX_OK) {
             goto failed;
         }
+
+        entry = list[i]->entry;
+        entry->lasts = lasts;
     }
 
-    if (ngx_http_goosebit_pg_send_sync(conn, how) == NULL) {
+    if (lasts) {
+        if (ngx_http_goosebit_pg_send_open(conn, n) != NGX_OK) {
+            goto failed;
+        }
+
+    } else if (ngx_http_goosebit_pg_send_sync(conn, how) == NULL) {
         goto failed;
     }
 
@@ -220,6 +263,97 @@ failed:
     ngx_http_goosebit_pg_conn_lost(conn, NULL);
 
     return NGX_ERROR;
+}
+
+
+/*
+ * Reads in quick succession go on in one transaction, each with a snapshot of
+ * its own (READ COMMITTED): what PL/pgSQL sets up once in each is more than a
+ * quarter of a poll.  Not through a pooler, whose server it would keep.
+ */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_lasts(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how)
+{
+    ngx_uint_t  i;
+    ngx_msec_t  before;
+
+    if (how != NGX_HTTP_GOOSEBIT_PG_FREE || list[0]->alone
+        || !conn->pg->database->prepare)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (!list[i]->call->lasts) {
+            return 0;
+        }
+    }
+
+    before = conn->read;
+    conn->read = ngx_current_msec;
+
+    return ngx_current_msec - before <= NGX_HTTP_GOOSEBIT_PG_LASTS;
+}
+
+
+/* n more reads, whose rows are to come without an end */
+
+static ngx_int_t
+ngx_http_goosebit_pg_send_open(ngx_http_goosebit_pg_conn_t *conn, ngx_uint_t n)
+{
+    conn->open += n;
+
+    if (conn->open >= NGX_HTTP_GOOSEBIT_PG_READS) {
+        return ngx_http_goosebit_pg_send_end(conn);
+    }
+
+    if (!conn->end.timer_set) {
+        ngx_add_timer(&conn->end, NGX_HTTP_GOOSEBIT_PG_LASTS);
+    }
+
+    return PQsendFlushRequest(conn->db) ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_goosebit_pg_send_end(ngx_http_goosebit_pg_conn_t *conn)
+{
+    if (conn->open == 0) {
+        return NGX_OK;
+    }
+
+    conn->open = 0;
+
+    if (conn->end.timer_set) {
+        ngx_del_timer(&conn->end);
+    }
+
+    return ngx_http_goosebit_pg_send_sync(conn, NGX_HTTP_GOOSEBIT_PG_FREE)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_goosebit_pg_end_handler(ngx_event_t *ev)
+{
+    ngx_http_goosebit_pg_conn_t  *conn;
+
+    conn = ev->data;
+
+    if (conn->open == 0) {
+        /* the connection was lost meanwhile */
+        return;
+    }
+
+    if (ngx_http_goosebit_pg_send_end(conn) != NGX_OK) {
+        ngx_http_goosebit_pg_conn_lost(conn, NULL);
+        return;
+    }
+
+    (void) ngx_http_goosebit_pg_conn_flush(conn);
 }
 
 

@@ -7,18 +7,18 @@
  */
 
 #include "ngx_http_goosebit_quiet.h"
-#include "ngx_http_goosebit_accept.h"
 #include "ngx_http_goosebit_access.h"
 #include "ngx_http_goosebit_ask.h"
 #include "ngx_http_goosebit_sync.h"
 
 
+static void ngx_http_goosebit_quiet_digest(ngx_http_goosebit_ddi_t *ddi,
+    ngx_str_t *tenant, gb_cache_key_t *key);
+static ngx_int_t ngx_http_goosebit_quiet_spell(ngx_http_goosebit_ddi_t *ddi);
+static ngx_http_goosebit_spelling_t *ngx_http_goosebit_quiet_spelling(
+    ngx_http_goosebit_cache_t *cache, ngx_str_t *tenant);
 static ngx_int_t ngx_http_goosebit_quiet_find(ngx_http_goosebit_ddi_t *ddi,
     gb_cache_key_t *key, ngx_http_goosebit_cache_e status);
-static ngx_int_t ngx_http_goosebit_quiet_answer(ngx_http_goosebit_ddi_t *ddi,
-    gb_cache_answer_t *answer);
-static ngx_http_goosebit_memo_t *ngx_http_goosebit_quiet_memo(
-    ngx_http_goosebit_cache_t *cache, ngx_http_goosebit_poll_t *poll);
 static ngx_int_t ngx_http_goosebit_quiet_row(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result, gb_cache_row_t *row);
 static ngx_int_t ngx_http_goosebit_quiet_cleanup_add(
@@ -73,14 +73,24 @@ ngx_http_goosebit_quiet(ngx_http_goosebit_ddi_t *ddi)
 ngx_int_t
 ngx_http_goosebit_quiet_key(ngx_http_goosebit_ddi_t *ddi, gb_cache_key_t *key)
 {
-    ngx_uint_t                  kind;
-    ngx_http_goosebit_cache_t  *cache;
-
-    cache = ddi->mcf->cache;
-
-    if (cache == NULL || ddi->auth.scheme == NGX_HTTP_GOOSEBIT_AUTH_REFUSED) {
+    if (ddi->mcf->cache == NULL
+        || ddi->auth.scheme == NGX_HTTP_GOOSEBIT_AUTH_REFUSED
+        || ngx_http_goosebit_quiet_spell(ddi) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
+
+    ngx_http_goosebit_quiet_digest(ddi, &ddi->ctx->tenant, key);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_goosebit_quiet_digest(ngx_http_goosebit_ddi_t *ddi,
+    ngx_str_t *tenant, gb_cache_key_t *key)
+{
+    ngx_uint_t  kind;
 
     kind = 2 * ddi->auth.scheme;
 
@@ -88,10 +98,93 @@ ngx_http_goosebit_quiet_key(ngx_http_goosebit_ddi_t *ddi, gb_cache_key_t *key)
         kind++;
     }
 
-    ngx_http_goosebit_cache_key(cache, &ddi->ctx->tenant, &ddi->ctx->device,
+    ngx_http_goosebit_cache_key(ddi->mcf->cache, tenant, &ddi->ctx->device,
                                 kind, &ddi->auth.secret, key);
+}
+
+
+void
+ngx_http_goosebit_quiet_vouched(ngx_http_goosebit_ddi_t *ddi)
+{
+    ngx_http_goosebit_quiet_t  *quiet;
+
+    quiet = ddi->quiet ? ddi->quiet : ddi->grant;
+
+    if (quiet) {
+        ngx_http_goosebit_quiet_digest(ddi, &quiet->tenant, &quiet->key);
+    }
+}
+
+
+/* upper and lower case do not matter, so that it is the same tenant */
+
+static ngx_int_t
+ngx_http_goosebit_quiet_spell(ngx_http_goosebit_ddi_t *ddi)
+{
+    u_char                        *p;
+    ngx_str_t                     *tenant;
+    ngx_http_goosebit_spelling_t  *spelling;
+
+    tenant = &ddi->ctx->tenant;
+    spelling = ngx_http_goosebit_quiet_spelling(ddi->mcf->cache, tenant);
+
+    if (spelling->len != tenant->len
+        || ngx_memcmp(spelling->name, tenant->data, tenant->len) == 0
+        || ngx_strncasecmp(spelling->name, tenant->data, tenant->len) != 0)
+    {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ddi->request->pool, tenant->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, spelling->name, tenant->len);
+    tenant->data = p;
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_goosebit_quiet_spelled(ngx_http_goosebit_ddi_t *ddi,
+    ngx_str_t *tenant)
+{
+    ngx_str_t                     *sent;
+    ngx_http_goosebit_cache_t     *cache;
+    ngx_http_goosebit_spelling_t  *spelling;
+
+    cache = ddi->mcf->cache;
+    sent = &ddi->ctx->tenant;
+
+    if (cache == NULL
+        || tenant->len > NGX_HTTP_GOOSEBIT_CACHE_TENANT
+        || (tenant->len == sent->len
+            && ngx_memcmp(tenant->data, sent->data, sent->len) == 0))
+    {
+        return;
+    }
+
+    spelling = ngx_http_goosebit_quiet_spelling(cache, tenant);
+
+    spelling->len = tenant->len;
+    ngx_memcpy(spelling->name, tenant->data, tenant->len);
+}
+
+
+/* the place of one; whoever came last has it */
+
+static ngx_http_goosebit_spelling_t *
+ngx_http_goosebit_quiet_spelling(ngx_http_goosebit_cache_t *cache,
+    ngx_str_t *tenant)
+{
+    ngx_uint_t  n;
+
+    n = 31 * tenant->len + 7 * ngx_tolower(tenant->data[0])
+        + ngx_tolower(tenant->data[tenant->len - 1]);
+
+    return &cache->spellings[n % NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
 }
 
 
@@ -143,88 +236,6 @@ ngx_http_goosebit_quiet_find(ngx_http_goosebit_ddi_t *ddi,
     }
 
     return ngx_http_goosebit_quiet_answer(ddi, &answer);
-}
-
-
-static ngx_int_t
-ngx_http_goosebit_quiet_answer(ngx_http_goosebit_ddi_t *ddi,
-    gb_cache_answer_t *answer)
-{
-    ngx_http_goosebit_ctx_t    *ctx;
-    ngx_http_goosebit_memo_t   *memo;
-    ngx_http_goosebit_poll_t    poll;
-    ngx_http_goosebit_reply_t   reply;
-
-    ctx = ddi->ctx;
-
-    /* names in the zone stay as they are once they are there */
-
-    ctx->reason.data = (u_char *) answer->reason;
-    ctx->reason.len = answer->reason_len;
-
-    ngx_memzero(&poll, sizeof(ngx_http_goosebit_poll_t));
-
-    poll.link = &ddi->link;
-    poll.seconds = answer->seconds;
-    poll.installed_id = answer->installed_id;
-
-    if (poll.installed_id == 0 && !ngx_http_goosebit_accept_cbor(ddi->type)) {
-        memo = ngx_http_goosebit_quiet_memo(ddi->mcf->cache, &poll);
-
-        if (memo) {
-            ngx_memzero(&reply, sizeof(ngx_http_goosebit_reply_t));
-
-            reply.status = NGX_HTTP_OK;
-            reply.type = ddi->type;
-            reply.body = memo->body;
-            reply.etag.data = memo->etag;
-            reply.etag.len = sizeof(memo->etag);
-            reply.cacheable = 1;
-
-            return ngx_http_goosebit_reply(ddi->request, &reply);
-        }
-    }
-
-    if (ngx_http_goosebit_ddi_link(ddi) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ddi->link.tenant = ctx->tenant;
-
-    return ngx_http_goosebit_ddi_row_quiet(ddi, &poll);
-}
-
-
-/*
- * Without a link the answer is the same for all who sleep for so long, and the
- * worker keeps it.  The first of those that share a place has it for good, as
- * connections may be sending it at any time.
- */
-
-static ngx_http_goosebit_memo_t *
-ngx_http_goosebit_quiet_memo(ngx_http_goosebit_cache_t *cache,
-    ngx_http_goosebit_poll_t *poll)
-{
-    ngx_http_goosebit_memo_t  *memo;
-
-    memo = &cache->memos[poll->seconds % NGX_HTTP_GOOSEBIT_CACHE_MEMOS];
-
-    if (memo->seconds == (ngx_uint_t) poll->seconds) {
-        return memo;
-    }
-
-    if (memo->seconds
-        || ngx_http_goosebit_json(ngx_cycle->pool, ngx_http_goosebit_json_poll,
-                                  poll, &memo->body)
-           != NGX_OK)
-    {
-        return NULL;
-    }
-
-    ngx_http_goosebit_reply_etag(&memo->body, memo->etag);
-    memo->seconds = poll->seconds;
-
-    return memo;
 }
 
 

@@ -16,7 +16,7 @@
 struct ngx_http_goosebit_quiet_s {
     gb_cache_key_t                  key;
     uint64_t                        generation;     /* 0: asked by another */
-    ngx_str_t                       tenant;         /* as sent */
+    ngx_str_t                       tenant;         /* in the key */
 
     ngx_http_goosebit_ddi_t        *ddi;
     ngx_queue_t                     queue;          /* of those who ask, or
@@ -47,11 +47,25 @@ ngx_int_t ngx_http_goosebit_quiet_learn(ngx_http_goosebit_ddi_t *ddi,
     ngx_http_goosebit_pg_result_t *result, ngx_uint_t status);
 
 /*
+ * SQL said how the tenant's name is stored: from then on this worker finds in
+ * the zone also what is asked of it by another spelling.
+ */
+void ngx_http_goosebit_quiet_spelled(ngx_http_goosebit_ddi_t *ddi,
+    ngx_str_t *tenant);
+
+/*
  * The device has written something that may end what is kept of it: it ends at
  * once here, and elsewhere when the journal is read.
  */
 void ngx_http_goosebit_quiet_changed(ngx_http_goosebit_ddi_t *ddi,
     int32_t tenant_id, int64_t device_id);
+
+/*
+ * An outside service has said yes meanwhile.  What SQL says next is kept for
+ * those who come with such a yes, not for whoever has the same token: the
+ * service may think otherwise by then.
+ */
+void ngx_http_goosebit_quiet_vouched(ngx_http_goosebit_ddi_t *ddi);
 
 /* SQL said nothing: as ngx_http_goosebit_quiet(), from what is out of date */
 ngx_int_t ngx_http_goosebit_quiet_stale(ngx_http_goosebit_ddi_t *ddi);
@@ -84,6 +98,10 @@ ngx_int_t ngx_http_goosebit_quiet_key(ngx_http_goosebit_ddi_t *ddi,
 /* what is needed once SQL has answered; NULL: out of memory */
 ngx_http_goosebit_quiet_t *ngx_http_goosebit_quiet_create(
     ngx_http_goosebit_ddi_t *ddi, gb_cache_key_t *key);
+
+/* sends it, and returns what ngx_http_finalize_request() takes */
+ngx_int_t ngx_http_goosebit_quiet_answer(ngx_http_goosebit_ddi_t *ddi,
+    gb_cache_answer_t *answer);
 
 
 #endif /* NGX_HTTP_GOOSEBIT_QUIET_H */

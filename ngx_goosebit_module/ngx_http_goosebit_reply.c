@@ -8,7 +8,6 @@
 #include "ngx_http_goosebit_route.h"
 
 #include "gb_cbor.h"
-#include "gb_siphash.h"
 
 
 typedef struct {
@@ -216,7 +215,7 @@ ngx_http_goosebit_reply_tag(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        ngx_http_goosebit_reply_etag(&reply->body, value.data);
+        ngx_http_goosebit_reply_etag(NULL, &reply->body, value.data);
     }
 
     r->headers_out.etag = ngx_http_goosebit_reply_header(r, "ETag", &value);
@@ -225,20 +224,35 @@ ngx_http_goosebit_reply_tag(ngx_http_request_t *r,
 }
 
 
-/* 128 bits tell a device's own answers apart; nobody else chooses them */
-
 void
-ngx_http_goosebit_reply_etag(ngx_str_t *body, u_char *etag)
+ngx_http_goosebit_reply_etag(gb_siphash_stem_t *stem, ngx_str_t *body,
+    u_char *etag)
 {
-    uint64_t  digest[2];
+    uint64_t           digest[2];
+    gb_siphash_stem_t  whole;
 
-    static const u_char  key[GB_SIPHASH_KEY] = "goosebit's etags";
+    if (stem == NULL) {
+        stem = &whole;
+        ngx_http_goosebit_reply_etag_stem(stem, body);
+    }
 
-    gb_siphash128(key, body->data, body->len, digest);
+    gb_siphash128_rest(stem, body->data, body->len, digest);
 
     *etag++ = '"';
     etag = ngx_hex_dump(etag, (u_char *) digest, sizeof(digest));
     *etag = '"';
+}
+
+
+/* 128 bits tell a device's own answers apart; nobody else chooses them */
+
+void
+ngx_http_goosebit_reply_etag_stem(gb_siphash_stem_t *stem,
+    ngx_str_t *beginning)
+{
+    static const u_char  key[GB_SIPHASH_KEY] = "goosebit's etags";
+
+    gb_siphash128_stem(stem, key, beginning->data, beginning->len);
 }
 
 
@@ -472,6 +486,8 @@ ngx_http_goosebit_reply_filter(ngx_http_request_t *r)
 
         if (ngx_http_goosebit_route_request(r, &rt) == NGX_OK) {
             ctx->endpoint = rt.endpoint;
+            ctx->tenant = rt.tenant;
+            ctx->device = rt.device;
         }
     }
 
@@ -569,10 +585,7 @@ ngx_http_goosebit_reply_ours(ngx_http_request_t *r)
 }
 
 
-/*
- * NGINX's parser refuses %00 as malformed, while for ddi.md an id with a
- * control character is one that does not exist.
- */
+/* to NGINX's parser %00 is malformed; for ddi.md such an id does not exist */
 
 static ngx_uint_t
 ngx_http_goosebit_reply_nul(ngx_http_request_t *r)

@@ -10,6 +10,8 @@
 
 #include "ngx_http_goosebit.h"
 
+#include "gb_siphash.h"
+
 
 #define NGX_HTTP_GOOSEBIT_NOT_ACCEPTABLE  406
 #define NGX_HTTP_GOOSEBIT_GONE            410
@@ -40,8 +42,14 @@ typedef struct {
 ngx_int_t ngx_http_goosebit_reply(ngx_http_request_t *r,
     ngx_http_goosebit_reply_t *reply);
 
-/* a digest of the body as sent, in quotes; the same everywhere */
-void ngx_http_goosebit_reply_etag(ngx_str_t *body, u_char *etag);
+/*
+ * A digest of the body as sent, in quotes; the same everywhere.  Bodies that
+ * begin alike can share what stem makes of their beginning; else it is NULL.
+ */
+void ngx_http_goosebit_reply_etag(gb_siphash_stem_t *stem, ngx_str_t *body,
+    u_char *etag);
+void ngx_http_goosebit_reply_etag_stem(gb_siphash_stem_t *stem,
+    ngx_str_t *beginning);
 
 /*
  * {"errorCode","message"}; an empty body on artifacts (ddi.md, rule 9).  With

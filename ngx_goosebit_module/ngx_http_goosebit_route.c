@@ -9,7 +9,7 @@
 
 #define NGX_HTTP_GOOSEBIT_ROUTE_PARTS  24
 #define NGX_HTTP_GOOSEBIT_ROUTE_ANY    NGX_HTTP_GOOSEBIT_ROUTE_PARTS
-#define NGX_HTTP_GOOSEBIT_HISTORY_MAX  1000
+#define NGX_HTTP_GOOSEBIT_HISTORY_MAX  2147483647
 
 #define NGX_HTTP_GOOSEBIT_READING      (NGX_HTTP_GET|NGX_HTTP_HEAD)
 
@@ -526,8 +526,8 @@ ngx_http_goosebit_route_allow(ngx_http_goosebit_endpoint_e endpoint)
 ngx_int_t
 ngx_http_goosebit_route_history(ngx_str_t *args)
 {
-    u_char     *p, *end, *value;
-    ngx_int_t   n;
+    u_char   *p, *end, *value;
+    int64_t   n;
 
     static u_char  name[] = "actionHistory=";
 

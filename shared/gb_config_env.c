@@ -101,8 +101,11 @@ gb_config_env_variable(gb_config_load_t *l, const char *variable,
         return;
     }
 
+    /* which file, and where "gbctl simulate" goes */
+
     if (strncmp(variable, "GOOSEBIT_CONFIG=", len + 1) == 0
-        || strncmp(variable, "GOOSEBIT_SETTINGS=", len + 1) == 0)
+        || strncmp(variable, "GOOSEBIT_SETTINGS=", len + 1) == 0
+        || strncmp(variable, "GOOSEBIT_URL=", len + 1) == 0)
     {
         return;
     }
@@ -163,6 +166,7 @@ gb_config_env_path(const char *name, size_t len, char *path)
 static void
 gb_config_env_value(gb_config_load_t *l, const char *path, const char *text)
 {
+    char          nearest[GB_CONFIG_NEAREST];
     size_t        key;
     json_t       *section;
     json_error_t  je;
@@ -212,8 +216,8 @@ gb_config_env_value(gb_config_load_t *l, const char *path, const char *text)
     }
 
     gb_config_note(l, GB_CONFIG_NOTE_IGNORED,
-                   "ignored: no such key, the nearest is \"%s\"",
-                   gb_config_nearest(path));
+                   "ignored: no such key%s",
+                   gb_config_nearest(path, nearest));
 }
 
 
@@ -277,6 +281,7 @@ gb_config_env_section(gb_config_load_t *l, const char *path, json_t *section)
 static void
 gb_config_env_member(gb_config_load_t *l, const char *path, json_t *value)
 {
+    char         nearest[GB_CONFIG_NEAREST];
     size_t       key;
     const char  *text;
 
@@ -310,8 +315,8 @@ gb_config_env_member(gb_config_load_t *l, const char *path, json_t *value)
     }
 
     gb_config_note(l, GB_CONFIG_NOTE_IGNORED,
-                   "ignored: no key \"%s\", the nearest is \"%s\"", path,
-                   gb_config_nearest(path));
+                   "ignored: no key \"%s\"%s", path,
+                   gb_config_nearest(path, nearest));
 }
 
 

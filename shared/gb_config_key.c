@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "gb_config_key.h"
 #include "gb_text.h"
@@ -168,9 +167,9 @@ gb_config_join(char *path, const char *section, const char *name)
 /* by its last name; the right name in another section is nearly as near */
 
 const char *
-gb_config_nearest(const char *path)
+gb_config_nearest(const char *path, char *text)
 {
-    size_t       i;
+    size_t       i, len;
     unsigned     d, best;
     const char  *name, *nearest;
 
@@ -194,7 +193,19 @@ gb_config_nearest(const char *path)
         }
     }
 
-    return nearest;
+    /* in a section it helps to be told of any of its keys */
+
+    len = strcspn(path, ".");
+
+    if (best >= 100
+        && (path[len] == '\0' || strncmp(path, nearest, len + 1) != 0))
+    {
+        return "";
+    }
+
+    snprintf(text, GB_CONFIG_NEAREST, ", the nearest is \"%s\"", nearest);
+
+    return text;
 }
 
 
@@ -262,10 +273,9 @@ gb_config_check_http(gb_config_load_t *l,
 {
     size_t  skip;
 
-    skip = strncasecmp(text, "http://", 7) == 0 ? 7 : 8;
+    skip = gb_text_http(text);
 
-    if ((skip == 8 && strncasecmp(text, "https://", 8) != 0)
-        || strchr("/?#", text[skip]) != NULL
+    if (skip == 0 || strchr("/?#", text[skip]) != NULL
         || strpbrk(text, " \"<>\\") != NULL)
     {
         gb_config_note(l, GB_CONFIG_NOTE_ERROR,

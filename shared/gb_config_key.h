@@ -13,7 +13,8 @@
 /* a broken file must not fill the memory with complaints */
 #define GB_CONFIG_NOTES  100
 
-#define GB_CONFIG_PATH   256
+#define GB_CONFIG_PATH     256
+#define GB_CONFIG_NEAREST  (GB_CONFIG_PATH + 32)
 
 
 typedef enum {
@@ -87,8 +88,11 @@ gb_config_path_e gb_config_find(const char *path, size_t *key);
 /* "SECTION.name", or false if it does not fit GB_CONFIG_PATH */
 bool gb_config_join(char *path, const char *section, const char *name);
 
-/* the known key nearest to a path that is none */
-const char *gb_config_nearest(const char *path);
+/*
+ * The end of a note on a path that is no key: ", the nearest is KEY" in a
+ * buffer of GB_CONFIG_NEAREST bytes, or "" if none has anything in common.
+ */
+const char *gb_config_nearest(const char *path, char *text);
 
 /*
  * gb_config_value.c.  Set key (its number) at the place l names, unless it is

@@ -167,6 +167,7 @@ static void
 gb_config_yaml_set(gb_config_yaml_t *y, const char *path, yaml_node_t *value,
     const char *section)
 {
+    char               nearest[GB_CONFIG_NEAREST];
     size_t             key;
     gb_config_load_t  *l;
 
@@ -203,10 +204,10 @@ gb_config_yaml_set(gb_config_yaml_t *y, const char *path, yaml_node_t *value,
     }
 
     gb_config_note(l, GB_CONFIG_NOTE_ERROR,
-                   "unknown key \"%s\"%s%s, the nearest is \"%s\"",
+                   "unknown key \"%s\"%s%s%s",
                    path + (section[0] == '\0' ? 0 : strlen(section) + 1),
                    section[0] == '\0' ? "" : " in ", section,
-                   gb_config_nearest(path));
+                   gb_config_nearest(path, nearest));
 }
 
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define GB_FEEDBACK_DETAILS  100
 #define GB_FEEDBACK_DETAIL   4096
 #define GB_FEEDBACK_CUT      " [cut]"
+#define GB_FEEDBACK_REAL     1e30L      /* at most, of a progress */
 
 
 static int gb_feedback_result(const json_t *status, gb_feedback_t *fb,
@@ -30,6 +32,7 @@ static int gb_feedback_downloaded(const char *s, int progress);
 static const char *gb_feedback_word(const json_t *value,
     const char *const *words);
 static int gb_feedback_int(const json_t *value, long long *n);
+static int gb_feedback_real(const json_t *value, long double *n);
 static void gb_feedback_code(const json_t *status, gb_feedback_t *fb);
 
 
@@ -425,16 +428,18 @@ gb_feedback_detail(const char *s, size_t len, size_t max, size_t dropped)
 static void
 gb_feedback_progress(const json_t *progress, gb_feedback_t *fb)
 {
-    long long  cnt, of;
+    long double  cnt, of;
 
-    if (gb_feedback_int(json_object_get(progress, "cnt"), &cnt) != GB_OK
-        || gb_feedback_int(json_object_get(progress, "of"), &of) != GB_OK)
+    if (gb_feedback_real(json_object_get(progress, "cnt"), &cnt) != GB_OK
+        || gb_feedback_real(json_object_get(progress, "of"), &of) != GB_OK)
     {
         return;
     }
 
+    /* the whole by itself: rounding may make 99 of 0.09 of 0.09 */
+
     if (of > 0 && cnt >= 0 && cnt <= of) {
-        fb->progress = (int) (100.0L * (long double) cnt / (long double) of);
+        fb->progress = cnt < of ? (int) (100.0L * cnt / of) : 100;
     }
 }
 
@@ -508,6 +513,31 @@ gb_feedback_int(const json_t *value, long long *n)
     *n = strtoll(s, &end, 10);
 
     return errno == 0 && *end == '\0' ? GB_OK : GB_ERROR;
+}
+
+
+/* the same of any number, as a client that divides sends 33.3 of 100 */
+
+static int
+gb_feedback_real(const json_t *value, long double *n)
+{
+    char        *end;
+    const char  *s;
+
+    if (json_is_integer(value)) {
+        *n = (long double) json_integer_value(value);
+        return GB_OK;
+    }
+
+    s = json_string_value(value);
+
+    if (s == NULL || *s == '\0' || strspn(s, "+-.0123456789Ee") != strlen(s)) {
+        return GB_ERROR;
+    }
+
+    *n = strtold(s, &end);
+
+    return *end == '\0' && fabsl(*n) <= GB_FEEDBACK_REAL ? GB_OK : GB_ERROR;
 }
 
 

@@ -10,9 +10,6 @@
 #include "gb_text.h"
 
 
-/* what is close enough to be meant */
-#define GB_FILTER_NEAR  3
-
 #define GB_FILTER_NAME  32      /* characters of a name in an error */
 
 
@@ -59,9 +56,9 @@ static const gb_filter_field_t  gb_filter_fields[] = {
 const gb_filter_field_t *
 gb_filter_field_find(const char *name, size_t len, char *why)
 {
+    int          n;
     char         word[4 * GB_FILTER_NAME + 1];
     size_t       i;
-    unsigned     distance;
     const char  *near, *names[GB_FILTER_FIELDS + 1];
 
     for (i = 0; i < GB_FILTER_FIELDS; i++) {
@@ -78,14 +75,22 @@ gb_filter_field_find(const char *name, size_t len, char *why)
     memcpy(word, name, len);
     word[len] = '\0';
 
-    near = gb_text_nearest(word, names, i, &distance);
+    near = gb_text_meant(word, names, i);
 
-    if (distance > GB_FILTER_NEAR || distance >= len) {
-        snprintf(why, GB_FILTER_WHY, "unknown field \"%s\"", word);
-    } else {
+    if (near != NULL) {
         snprintf(why, GB_FILTER_WHY, "unknown field \"%s\", did you mean "
                  "\"%s\"?", word, near);
+        return NULL;
     }
+
+    n = snprintf(why, GB_FILTER_WHY, "unknown field \"%s\", there are ", word);
+
+    for (i = 0; i < GB_FILTER_FIELDS; i++) {
+        n += snprintf(why + n, (size_t) (GB_FILTER_WHY - n), "%s, ",
+                      gb_filter_fields[i].name);
+    }
+
+    snprintf(why + n - 2, (size_t) (GB_FILTER_WHY - n + 2), " and attr.NAME");
 
     return NULL;
 }
@@ -186,7 +191,6 @@ gb_filter_field_word(const gb_filter_field_t *field, const char *value,
 {
     int          n;
     size_t       i;
-    unsigned     distance;
     const char  *near;
 
     for (i = 0; field->words[i] != NULL; i++) {
@@ -195,10 +199,10 @@ gb_filter_field_word(const gb_filter_field_t *field, const char *value,
         }
     }
 
-    near = gb_text_nearest(value, field->words, i, &distance);
+    near = gb_text_meant(value, field->words, i);
     n = snprintf(why, GB_FILTER_WHY, "not a value of \"%s\"", field->name);
 
-    if (distance <= GB_FILTER_NEAR && distance < strlen(value)) {
+    if (near != NULL) {
         snprintf(why + n, (size_t) (GB_FILTER_WHY - n),
                  ", did you mean \"%s\"?", near);
         return GB_ERROR;

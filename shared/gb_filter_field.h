@@ -12,7 +12,7 @@
 #include "gb_error.h"
 
 
-#define GB_FILTER_WHY   256     /* room for a reason, which has no column */
+#define GB_FILTER_WHY   512     /* room for a reason, which has no column */
 #define GB_FILTER_MORE  24      /* a new value's bytes, at most */
 
 

@@ -191,14 +191,11 @@ gb_json_string_uri(gb_json_t *j, const char *s, size_t len)
     run = 0;
 
     for (i = 0; i < len; i++) {
-        c = (unsigned char) s[i];
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9')
-            || c == '-' || c == '.' || c == '_' || c == '~')
-        {
+        if (gb_text_unreserved(s[i])) {
             continue;
         }
+
+        c = (unsigned char) s[i];
 
         escape[0] = '%';
         escape[1] = hex[c >> 4];

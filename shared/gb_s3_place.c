@@ -8,6 +8,7 @@
 
 #include "gb_s3.h"
 #include "gb_store.h"
+#include "gb_text.h"
 
 
 #define GB_S3_BUCKET  256       /* bytes; Amazon's have up to 63 */
@@ -143,23 +144,19 @@ gb_s3_endpoint(gb_s3_t *s3, gb_error_t *err)
     int          n;
     bool         virtual;
     char         bucket[3 * GB_S3_BUCKET];
-    size_t       len, path_len, blen;
+    size_t       skip, len, path_len, blen;
     const char  *p, *path, *url;
 
     url = s3->place.endpoint_url;
+    skip = gb_text_http(url);
 
-    if (strncasecmp(url, "https://", 8) == 0) {
-        s3->tls = true;
-        p = url + 8;
-
-    } else if (strncasecmp(url, "http://", 7) == 0) {
-        p = url + 7;
-
-    } else {
+    if (skip == 0) {
         return gb_error_set(err, "storage.s3.endpoint_url is not an http or "
                             "https URL");
     }
 
+    s3->tls = skip == 8;
+    p = url + skip;
     len = strcspn(p, "/?#");
     path = p + len;
     path_len = strlen(path);

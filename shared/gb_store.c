@@ -31,9 +31,12 @@ struct gb_store_stage_s {
     char           *filename;
     char            tmp[GB_STORE_PATH_MAX];     /* "" once it is gone */
     gb_hash_sums_t  sums;
+
+    gb_store_stage_t *volatile  next;           /* of gb_store_stages */
 };
 
 
+static void gb_store_forget(gb_store_stage_t *stage);
 static int gb_store_lock(const char *dir, int operation);
 static void gb_store_unlock(int fd);
 static int gb_store_make_dir(const char *path, gb_error_t *err);
@@ -46,6 +49,9 @@ static int gb_store_write(gb_store_stage_t *stage, const char *buf, size_t len,
 static int gb_store_rename(gb_store_stage_t *stage, const char *path,
     int *created, gb_error_t *err);
 static size_t gb_store_parent(char *path);
+
+
+static gb_store_stage_t *volatile  gb_store_stages;
 
 
 gb_store_stage_t *
@@ -72,6 +78,9 @@ gb_store_stage(const char *dir, int fd, const char *filename,
         (void) gb_error_nomem(err);
         return NULL;
     }
+
+    stage->next = gb_store_stages;
+    gb_store_stages = stage;
 
     stage->fd = -1;
     stage->dir = strdup(dir);
@@ -147,6 +156,8 @@ gb_store_discard(gb_store_stage_t *stage)
         (void) unlink(stage->tmp);
     }
 
+    gb_store_forget(stage);
+
     if (stage->fd != -1) {
         (void) close(stage->fd);
     }
@@ -154,6 +165,33 @@ gb_store_discard(gb_store_stage_t *stage)
     free(stage->dir);
     free(stage->filename);
     free(stage);
+}
+
+
+void
+gb_store_abandon(void)
+{
+    gb_store_stage_t  *stage;
+
+    for (stage = gb_store_stages; stage != NULL; stage = stage->next) {
+        if (stage->tmp[0] != '\0') {
+            (void) unlink(stage->tmp);
+        }
+    }
+}
+
+
+static void
+gb_store_forget(gb_store_stage_t *stage)
+{
+    gb_store_stage_t *volatile  *p;
+
+    for (p = &gb_store_stages; *p != NULL; p = &(*p)->next) {
+        if (*p == stage) {
+            *p = stage->next;
+            return;
+        }
+    }
 }
 
 

@@ -67,6 +67,12 @@ int gb_store_publish(gb_store_stage_t *stage, int *created, gb_error_t *err)
 /* Removes the staged file and frees "stage", which may be NULL. */
 void gb_store_discard(gb_store_stage_t *stage);
 
+/*
+ * Unlinks what is staged, for a process that a signal is about to end; safe in
+ * its handler.
+ */
+void gb_store_abandon(void);
+
 /* Both steps at once. */
 int gb_store_put(const char *dir, int fd, const char *filename,
     gb_progress_pt progress, void *data, gb_hash_sums_t *sums, int *created,

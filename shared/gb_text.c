@@ -3,11 +3,9 @@
  */
 
 #include <string.h>
+#include <strings.h>
 
 #include "gb_text.h"
-
-
-#define GB_TEXT_WORD  64
 
 
 /* where gb_text_clean() stands: input, and output that may only be measured */
@@ -30,7 +28,6 @@ static void gb_text_put_bad(gb_text_cleaner_t *c, size_t skip);
 static void gb_text_clean_string(gb_text_cleaner_t *c);
 static void gb_text_clean_escape(gb_text_cleaner_t *c);
 static int gb_text_hex4(const char *p, const char *end);
-static int gb_text_lower(int c);
 
 
 size_t
@@ -143,6 +140,14 @@ gb_text_cut(const char *s, size_t len, size_t max)
     }
 
     return pos;
+}
+
+
+size_t
+gb_text_http(const char *url)
+{
+    return strncasecmp(url, "http://", 7) == 0 ? 7
+           : strncasecmp(url, "https://", 8) == 0 ? 8 : 0;
 }
 
 
@@ -504,84 +509,4 @@ gb_text_array(const char *const *items, size_t n, char *out)
     gb_text_put(&c, "}", 1);
 
     return c.len;
-}
-
-
-/* the edit distance, two rows at a time; neighbours swapped count as two */
-
-static unsigned
-gb_text_distance(const char *a, size_t alen, const char *b, size_t blen)
-{
-    size_t    i, j;
-    unsigned  up, diagonal, cost, row[GB_TEXT_WORD + 1];
-
-    for (j = 0; j <= blen; j++) {
-        row[j] = (unsigned) j;
-    }
-
-    for (i = 1; i <= alen; i++) {
-        diagonal = row[0];
-        row[0] = (unsigned) i;
-
-        for (j = 1; j <= blen; j++) {
-            up = row[j];
-            cost = diagonal;
-
-            if (gb_text_lower(a[i - 1]) != gb_text_lower(b[j - 1])) {
-                cost++;
-            }
-
-            if (up + 1 < cost) {
-                cost = up + 1;
-            }
-
-            if (row[j - 1] + 1 < cost) {
-                cost = row[j - 1] + 1;
-            }
-
-            row[j] = cost;
-            diagonal = up;
-        }
-    }
-
-    return row[blen];
-}
-
-
-const char *
-gb_text_nearest(const char *s, const char *const *words, size_t n,
-    unsigned *distance)
-{
-    size_t       i, len;
-    unsigned     d, best;
-    const char  *nearest;
-
-    nearest = NULL;
-    best = 0;
-    len = strnlen(s, GB_TEXT_WORD);
-
-    for (i = 0; i < n; i++) {
-        d = gb_text_distance(s, len, words[i],
-                             strnlen(words[i], GB_TEXT_WORD));
-
-        if (nearest == NULL || d < best) {
-            nearest = words[i];
-            best = d;
-        }
-    }
-
-    if (nearest != NULL && distance != NULL) {
-        *distance = best;
-    }
-
-    return nearest;
-}
-
-
-/* ASCII only, whatever the locale */
-
-static int
-gb_text_lower(int c)
-{
-    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }

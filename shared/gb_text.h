@@ -79,6 +79,24 @@ gb_text_all_plain(const char *s, size_t len)
 }
 
 
+/* RFC 3986: what a URI never has to escape */
+static inline bool
+gb_text_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9')
+           || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+
+/* ASCII only, whatever the locale */
+static inline int
+gb_text_lower(int c)
+{
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+
 /*
  * Reads one character of well-formed UTF-8 (RFC 3629: no surrogates, nothing
  * overlong, up to U+10FFFF).  Returns its bytes (1 to 4), or 0 where the
@@ -93,6 +111,12 @@ size_t gb_text_chars(const char *s, size_t len);
 
 /* how many bytes the first max characters of s take */
 size_t gb_text_cut(const char *s, size_t len, size_t max);
+
+/*
+ * The bytes of "http://" or "https://" (8) at the beginning of a URL, 0 if
+ * there is neither.  RFC 3986, 3.1: case does not matter.
+ */
+size_t gb_text_http(const char *url);
 
 /* true if s holds a byte below 0x20, or 0x7f */
 bool gb_text_has_control(const char *s, size_t len);
@@ -131,6 +155,13 @@ size_t gb_text_array(const char *const *items, size_t n, char *out);
  */
 const char *gb_text_nearest(const char *s, const char *const *words,
     size_t n, unsigned *distance);
+
+/*
+ * The word that was meant by s, or NULL: one that begins with it, or ends with
+ * it after a "_", else the nearest, if no more than every third letter is
+ * wrong.
+ */
+const char *gb_text_meant(const char *s, const char *const *words, size_t n);
 
 
 #endif /* GB_TEXT_H */

@@ -1,6 +1,7 @@
 -- Rights, from nothing each time: PUBLIC has none, the module its API, and
--- of gbctl's API readers the STABLE and IMMUTABLE functions, operators the
--- VOLATILE ones, and administrators those on tenants and users.
+-- of gbctl's API readers the STABLE and IMMUTABLE functions and the one that only
+-- waits, operators the VOLATILE ones, and administrators those on tenants and
+-- users.
 
 SET ROLE goosebit_owner;
 
@@ -30,8 +31,15 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature,
             CASE WHEN f.proname ~ '^(tenant|user)_' AND f.provolatile = 'v'
                  THEN 'goosebit_admin'
-                 WHEN f.provolatile = 'v' THEN 'goosebit_operator'
+                 WHEN f.provolatile = 'v' AND f.proname <> 'software_settled'
+                 THEN 'goosebit_operator'
                  ELSE 'goosebit_viewer' END);
+
+        -- What they run stays theirs: PostgreSQL sends whoever sets
+        -- debug_print_plan and wants such messages the plans of it, in which
+        -- a token's digest can stand.
+        EXECUTE format('ALTER FUNCTION %s SET client_min_messages = notice',
+                       f.signature);
     END LOOP;
 END
 $$;

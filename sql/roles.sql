@@ -66,3 +66,36 @@ ALTER ROLE goosebit_ddi SET enable_hashjoin = off;
 ALTER ROLE goosebit_ddi SET enable_mergejoin = off;
 ALTER ROLE goosebit_ddi SET enable_bitmapscan = off;
 ALTER ROLE goosebit_ddi SET jit = off;
+
+-- What a dump brings back without roles, --no-owner, or before they are there,
+-- belongs to who restored it. Functions are made anew anyway.
+DO $$
+DECLARE
+    command text;
+BEGIN
+    FOR command IN
+        SELECT pg_catalog.format('ALTER SCHEMA %I OWNER TO %I', n.nspname,
+                                 o.owner)
+        FROM (VALUES ('goosebit', 'goosebit_owner'),
+                     ('goosebit_ddi', 'goosebit_owner'),
+                     ('goosebit_admin', 'goosebit_owner'),
+                     ('goosebit_role', 'goosebit_users')) AS o (name, owner)
+        JOIN pg_catalog.pg_namespace n ON n.nspname = o.name
+        WHERE n.nspowner <> o.owner::pg_catalog.regrole
+        UNION ALL
+        SELECT pg_catalog.format('ALTER TABLE goosebit.%I OWNER TO'
+                                 || ' goosebit_owner', c.relname)
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'goosebit' AND c.relkind IN ('r', 'p', 'v', 'S')
+          AND c.relowner <> 'goosebit_owner'::pg_catalog.regrole
+          -- a column's sequence goes with its table
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                          WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                            AND d.objid = c.oid AND c.relkind = 'S'
+                            AND d.deptype IN ('a', 'i'))
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$$;

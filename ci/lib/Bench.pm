@@ -1,7 +1,7 @@
 package Bench;
 
-# What the benchmarks share: a stack that goes away with the program, wrk and
-# gbpoll, and CPU seconds of nginx's workers and of PostgreSQL.
+# What the benchmarks share: a stack that goes away with the program, wrk,
+# gbpoll and gbload, and CPU seconds of the servers and of PostgreSQL.
 
 use strict;
 use warnings;
@@ -11,7 +11,8 @@ use File::Temp qw(tempdir);
 use JSON::PP;
 use POSIX ();
 
-our @EXPORT = qw(%env $tmp $dir out up cpu wrk gbpoll median machine);
+our @EXPORT = qw(%env $tmp $dir out up cpu lua wrk gbpoll gbload median ratios
+    machine);
 
 our (%env, $tmp, $dir);
 my $tick = POSIX::sysconf(&POSIX::_SC_CLK_TCK);
@@ -50,9 +51,11 @@ sub up {
 }
 
 
-# CPU seconds so far: nginx's workers, and all of PostgreSQL's processes.
+# CPU seconds so far: nginx's workers, all of PostgreSQL's processes, and the
+# one process of another server (OTHER_PID of %env).
 sub cpu {
-    my %sum = (nginx => 0, postgres => 0);
+    my %sum = (nginx => 0, postgres => 0, other => 0);
+    my $other = $env{OTHER_PID} // 0;
 
     for my $file (glob '/proc/[0-9]*/stat') {
         open my $fh, '<', $file or next;
@@ -69,13 +72,33 @@ sub cpu {
 
         } elsif ($pid == $env{PG_PID}) {
             $sum{postgres} += $own + ($f[13] + $f[14]) / $tick;
+
+        } elsif ($pid == $other) {
+            $sum{other} += $own;
         }
     }
     return \%sum;
 }
 
 
-# Runs wrk with a Lua script that says done() as below, and gives {requests,
+# A script for wrk, as $tmp/NAME.lua, with the done() that wrk() wants.
+sub lua {
+    my ($name, $text) = @_;
+    open my $lua, '>', "$tmp/$name.lua" or die "$tmp/$name.lua: $!\n";
+    print $lua $text, <<'LUA';
+
+function done(summary, latency, requests)
+    io.write(string.format("RESULT %d %d %d %d %d\n", summary.requests,
+        summary.duration, summary.errors.status + summary.errors.connect
+        + summary.errors.read + summary.errors.write + summary.errors.timeout,
+        latency:percentile(50), latency:percentile(99)))
+end
+LUA
+    close $lua;
+}
+
+
+# Runs wrk with a Lua script of lua(), and gives {requests,
 # seconds, failed, p50_ms, p99_ms}.
 sub wrk {
     my ($script, $clients, $seconds, @args) = @_;
@@ -93,16 +116,37 @@ sub wrk {
 sub gbpoll {
     my ($clients, $seconds, $rate, @args) = @_;
     my @range = $args[0] eq '-r' ? splice(@args, 0, 2) : ();
-    my ($host, $port) = $env{GOOSEBIT_URL} =~ m{^http://([^:/]*):(\d+)};
-    my ($text) = out('build/tools/gbpoll', @range, $host, $port, $clients,
-        $seconds, $rate, @args);
+    my ($text) = out('build/tools/gbpoll', @range, at(), $clients, $seconds,
+        $rate, @args);
     return eval { decode_json($text) } // die "gbpoll: $text\n";
 }
+
+
+# gbload's steps (`register`, `cycle`) of so many devices, and its exit code.
+sub gbload {
+    my ($steps, @args) = @_;
+    my ($text, $rc) = out('build/tools/gbload', $steps, at(), @args);
+    my $r = eval { decode_json($text) }
+        // die "gbload $steps @args: exit $rc\n";
+    return ($r, $rc);
+}
+
+
+# Host and port of who is asked.
+sub at { $env{GOOSEBIT_URL} =~ m{^http://([^:/]*):(\d+)} }
 
 
 sub median {
     my (@v) = sort { $a <=> $b } @_;
     return @v % 2 ? $v[@v / 2] : ($v[@v / 2 - 1] + $v[@v / 2]) / 2;
+}
+
+
+# What is measured by turns is compared by rounds: what the machine does to one
+# it does to its neighbour.
+sub ratios {
+    my ($key, $these, $those) = @_;
+    return map { $these->[$_]{$key} / $those->[$_]{$key} } 0 .. $#$those;
 }
 
 

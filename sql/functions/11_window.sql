@@ -28,7 +28,8 @@ DECLARE
     b      int;
 BEGIN
     parts := pg_catalog.regexp_match(spec,
-        '^\s*(?:([A-Za-z,-]+)\s+)?([0-2]\d:[0-5]\d)-([0-2]\d:[0-5]\d)'
+        '^\s*(?:([A-Za-z,-]+)\s+)?((?:[01]\d|2[0-3]):[0-5]\d|24:00)-'
+        || '((?:[01]\d|2[0-3]):[0-5]\d|24:00)'
         || '(?:\s+(\S+))?\s*$');
     IF parts IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'no window such as '

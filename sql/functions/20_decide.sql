@@ -59,6 +59,18 @@ COMMENT ON FUNCTION goosebit.software_fits IS
     'whether an image is made for this hardware';
 
 
+-- Whether a rollout may decide for its feed by now. Inlined into the queries.
+CREATE FUNCTION goosebit.rollout_in_force(state text, start_at timestamptz,
+                                          at timestamptz)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT state <> 'aborted' AND (start_at IS NULL OR start_at <= at)
+$$;
+COMMENT ON FUNCTION goosebit.rollout_in_force IS
+    'neither aborted nor yet to start';
+
+
 -- Seconds between polls: the device's, its tenant's, the caller's; kept to
 -- what "sleep" can say (ddi.md, rule 7).
 CREATE FUNCTION goosebit.poll_time(device int, tenant int, caller int)
@@ -83,30 +95,31 @@ COMMENT ON FUNCTION goosebit.online IS
 
 
 -- The target of a device, or the reason why it has none. One table a query,
--- as in caller().
+-- as in caller(). Restricted, not unsafe, so that what asks for the targets of
+-- many may look through the devices in parallel.
 CREATE FUNCTION goosebit.target(dev goosebit.device, at timestamptz)
 RETURNS goosebit.decision
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 AS $$
 DECLARE
-    d goosebit.decision;
+    d   goosebit.decision;
+    one record;
 BEGIN
     IF dev.mode = 'rollout' THEN
         -- The newest that counts and fits decides, paused or not. Whether it
         -- fits is a subquery that can't become a join, so that of many
         -- rollouts no more are looked at than it takes: software_fits() would
         -- cost three times as much for each.
-        SELECT r.software_id, 'rollout', r.id, r.generation, r.type,
-               r.confirm, r.maintenance_window, COALESCE(r.deadline, 86400),
-               r.max_concurrent, r.allow_downgrade, r.state = 'paused'
-        INTO d.software_id, d.cause, d.cause_id, d.generation, d.type,
-             d.confirm, d.maintenance_window, d.deadline,
-             d.max_concurrent, d.allow_downgrade, d.paused
+        SELECT ROW(r.software_id, NULL, NULL, 'rollout', r.id, r.generation,
+                   r.type, r.confirm, r.maintenance_window,
+                   COALESCE(r.deadline, 86400), r.max_concurrent, NULL,
+                   r.allow_downgrade, r.state = 'paused', NULL, NULL, NULL,
+                   NULL, NULL, NULL, NULL, NULL)::goosebit.decision AS d
+        INTO one
         FROM goosebit.rollout r
         WHERE r.tenant_id = dev.tenant_id
           AND r.feed = dev.feed
-          AND r.state <> 'aborted'
-          AND (r.start_at IS NULL OR r.start_at <= at)
+          AND goosebit.rollout_in_force(r.state, r.start_at, at)
           AND (SELECT true FROM goosebit.software_hardware h
                WHERE h.tenant_id = r.tenant_id
                  AND h.software_id = r.software_id
@@ -122,6 +135,7 @@ BEGIN
             d.reason := goosebit.no_rollout(dev, at);
             RETURN d;
         END IF;
+        d := one.d;
 
     ELSIF dev.mode = 'latest' THEN
         SELECT h.software_id, 'latest', 0, 0, 'forced', false, 86400, false,
@@ -185,37 +199,30 @@ CREATE FUNCTION goosebit.no_rollout(dev goosebit.device, at timestamptz)
 RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
-DECLARE
-    fits     boolean;
-    aborted  boolean;
-    counting boolean;
 BEGIN
-    -- What fits its hardware has a filter that leaves it out.
-    SELECT pg_catalog.bool_or(c.counts), pg_catalog.bool_or(NOT c.alive),
-           pg_catalog.bool_or(c.counts AND r.filter IS NOT NULL
-               AND goosebit.software_fits(r.tenant_id, r.software_id,
-                                          dev.hw_model, dev.hw_revision))
-    INTO counting, aborted, fits
-    FROM goosebit.rollout r
-    CROSS JOIN LATERAL (
-        SELECT r.state <> 'aborted' AS alive,
-               r.state <> 'aborted'
-               AND (r.start_at IS NULL OR r.start_at <= at) AS counts) c
-    WHERE r.tenant_id = dev.tenant_id AND r.feed = dev.feed;
+    PERFORM FROM goosebit.rollout r
+    WHERE r.tenant_id = dev.tenant_id AND r.feed = dev.feed
+      AND goosebit.rollout_in_force(r.state, r.start_at, at)
+    LIMIT 1;
 
-    IF fits THEN
-        RETURN 'no_rollout';
+    IF FOUND THEN
+        -- What fits its hardware has a filter that leaves it out.
+        PERFORM FROM goosebit.rollout r
+        WHERE r.tenant_id = dev.tenant_id AND r.feed = dev.feed
+          AND goosebit.rollout_in_force(r.state, r.start_at, at)
+          AND r.filter IS NOT NULL
+          AND goosebit.software_fits(r.tenant_id, r.software_id,
+                                     dev.hw_model, dev.hw_revision)
+        LIMIT 1;
+        RETURN CASE WHEN FOUND THEN 'no_rollout'
+                    ELSE 'no_compatible_software' END;
     END IF;
 
-    IF counting THEN
-        RETURN 'no_compatible_software';
-    END IF;
-
-    IF aborted THEN
-        RETURN 'aborted';
-    END IF;
-
-    RETURN 'no_rollout';
+    PERFORM FROM goosebit.rollout r
+    WHERE r.tenant_id = dev.tenant_id AND r.feed = dev.feed
+      AND r.state = 'aborted'
+    LIMIT 1;
+    RETURN CASE WHEN FOUND THEN 'aborted' ELSE 'no_rollout' END;
 END
 $$;
 COMMENT ON FUNCTION goosebit.no_rollout IS
@@ -271,7 +278,8 @@ COMMENT ON FUNCTION goosebit.downgrade_refused IS
 -- Why the last attempt at a target keeps it from being tried again; NULL if
 -- it does not. A supersession holds nothing, and a retry of the rollout
 -- releases whatever older generations held, but not what is done.
-CREATE FUNCTION goosebit.held(dev goosebit.device, d goosebit.decision)
+CREATE FUNCTION goosebit.held(tenant_id int, device_id bigint, software_id int,
+                              cause text, cause_id int, generation int)
 RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
@@ -280,11 +288,11 @@ DECLARE
 BEGIN
     SELECT x.state, x.generation, x.type INTO a
     FROM goosebit.action x
-    WHERE x.tenant_id = dev.tenant_id
-      AND x.device_id = dev.id
-      AND x.software_id = d.software_id
-      AND x.cause = d.cause
-      AND x.cause_id = d.cause_id
+    WHERE x.tenant_id = held.tenant_id
+      AND x.device_id = held.device_id
+      AND x.software_id = held.software_id
+      AND x.cause = held.cause
+      AND x.cause_id = held.cause_id
       AND x.state <> 'superseded'
       AND x.ended_at IS NOT NULL
     ORDER BY x.id DESC
@@ -299,7 +307,7 @@ BEGIN
                            ELSE 'done_reports_other_version' END;
     END IF;
 
-    IF a.generation < d.generation THEN
+    IF a.generation < held.generation THEN
         RETURN NULL;
     END IF;
 
@@ -312,42 +320,41 @@ COMMENT ON FUNCTION goosebit.held IS
 
 
 -- Whether no slot is free: of the tenant over all causes, or of the rollout.
--- Counts at most as far as the bound. Exact only under slot_lock().
-CREATE FUNCTION goosebit.slots_taken(dev goosebit.device, d goosebit.decision,
-                                     max_updates int)
+-- Looks for the open action that is the bound's last, which costs a poll less
+-- than to count. Exact only under slot_lock().
+CREATE FUNCTION goosebit.slots_taken(tenant_id int, max_updates int,
+                                     cause text, cause_id int,
+                                     max_concurrent int)
 RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     bound int;
-    taken int;
 BEGIN
-    SELECT t.bound,
-           CASE WHEN t.bound IS NOT NULL THEN (
-               SELECT pg_catalog.count(*)
-               FROM (SELECT FROM goosebit.action a
-                     WHERE a.tenant_id = t.id AND a.ended_at IS NULL
-                     LIMIT t.bound) x) END
-    INTO bound, taken
-    FROM (SELECT x.id, COALESCE(x.max_updates, slots_taken.max_updates)
-                       AS bound
-          FROM goosebit.tenant x WHERE x.id = dev.tenant_id) t;
+    SELECT COALESCE(t.max_updates, slots_taken.max_updates) INTO bound
+    FROM goosebit.tenant t WHERE t.id = slots_taken.tenant_id;
 
-    IF taken >= bound THEN
-        RETURN pg_catalog.format('%s of %s updates of the tenant are open',
-                                 taken, bound);
+    IF bound IS NOT NULL THEN
+        PERFORM FROM goosebit.action a
+        WHERE a.tenant_id = slots_taken.tenant_id AND a.ended_at IS NULL
+        OFFSET GREATEST(bound - 1, 0) LIMIT 1;
+        IF FOUND OR bound = 0 THEN
+            RETURN pg_catalog.format(
+                '%1$s of %1$s updates of the tenant are open', bound);
+        END IF;
     END IF;
 
-    IF d.max_concurrent IS NOT NULL THEN
-        SELECT pg_catalog.count(*) INTO taken
-        FROM (SELECT FROM goosebit.action a
-              WHERE a.tenant_id = dev.tenant_id
-                AND a.cause = d.cause AND a.cause_id = d.cause_id
-                AND a.ended_at IS NULL
-              LIMIT d.max_concurrent) x;
-        IF taken >= d.max_concurrent THEN
-            RETURN pg_catalog.format('%s of %s updates of the rollout are open',
-                                     taken, d.max_concurrent);
+    IF max_concurrent IS NOT NULL THEN
+        PERFORM FROM goosebit.action a
+        WHERE a.tenant_id = slots_taken.tenant_id
+          AND a.cause = slots_taken.cause
+          AND a.cause_id = slots_taken.cause_id
+          AND a.ended_at IS NULL
+        OFFSET max_concurrent - 1 LIMIT 1;
+        IF FOUND THEN
+            RETURN pg_catalog.format(
+                '%1$s of %1$s updates of the rollout are open',
+                max_concurrent);
         END IF;
     END IF;
 
@@ -356,68 +363,6 @@ END
 $$;
 COMMENT ON FUNCTION goosebit.slots_taken IS
     'NULL while a slot is free, else which bound is reached';
-
-
--- Why an action towards the target may not start now, or "due". The cheap
--- and usual answers come first. decide_explain() asks the same, all of them.
-CREATE FUNCTION goosebit.guard(dev goosebit.device, d goosebit.decision,
-                               max_updates int, at timestamptz)
-RETURNS text
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-    runs text;
-    word text;
-BEGIN
-    -- Equal text needs no parsing: that is nearly every poll. Parsing costs
-    -- as much as a query, so it is done once, and version_same() is asked
-    -- only where it can say yes.
-    IF dev.sw_version = d.version AND NOT dev.force_update THEN
-        RETURN 'up_to_date';
-    END IF;
-
-    runs := goosebit.version_key(COALESCE(dev.sw_version, ''));
-
-    IF NOT dev.force_update THEN
-        IF runs = d.version_key
-           AND goosebit.version_same(dev.sw_version, d.version)
-        THEN
-            RETURN 'up_to_date';
-        END IF;
-
-        word := goosebit.held(dev, d);
-        IF word IS NOT NULL THEN
-            RETURN word;
-        END IF;
-    END IF;
-
-    IF d.paused THEN
-        RETURN 'paused';
-    END IF;
-
-    IF d.min_version IS NOT NULL AND goosebit.version_too_old(d, runs) THEN
-        RETURN 'version_too_old';
-    END IF;
-
-    IF goosebit.downgrade_refused(dev, d, runs) THEN
-        RETURN 'downgrade_refused';
-    END IF;
-
-    IF d.maintenance_window IS NOT NULL
-       AND NOT goosebit.window_open(d.maintenance_window, at)
-    THEN
-        RETURN 'outside_window';
-    END IF;
-
-    IF goosebit.slots_taken(dev, d, max_updates) IS NOT NULL THEN
-        RETURN 'concurrency';
-    END IF;
-
-    RETURN 'due';
-END
-$$;
-COMMENT ON FUNCTION goosebit.guard IS
-    'first guard rail in the way of a target, or due';
 
 
 -- runs as above.
@@ -482,17 +427,20 @@ COMMENT ON FUNCTION goosebit.decide_open IS
 
 -- What a device is to be told now, and why. max_updates is the caller's
 -- max_concurrent_updates (NULL: none); the tenant's own beats it. Reads only;
--- start() asks again under the locks.
+-- start() asks again under the locks. decide_explain() asks the same guard
+-- rails, all of them.
 --
 -- It runs at every poll, and each expression here is set up anew in each
--- transaction: few of them, and early ends, are what makes a poll cheap.
+-- transaction: few of them, and early ends, are what makes a poll cheap. So is
+-- not to hand rows on, of which each function would make a copy.
 CREATE FUNCTION goosebit.decide(dev goosebit.device, max_updates int,
                                 at timestamptz DEFAULT now())
 RETURNS goosebit.decision
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    d goosebit.decision;
+    d    goosebit.decision;
+    runs text;
 BEGIN
     d := goosebit.target(dev, at);
 
@@ -501,18 +449,62 @@ BEGIN
         RETURN goosebit.decide_open(dev, d, at);
     END IF;
 
+    d.due := false;
+
     IF dev.config_data_at IS NULL THEN
         d.reason := 'not_registered';
-    ELSIF d.software_id IS NOT NULL THEN
-        d.reason := goosebit.guard(dev, d, max_updates, at);
-        IF d.reason = 'due' THEN
-            d.forced := dev.force_update;
-            d.due := true;
+        RETURN d;
+    END IF;
+
+    IF d.software_id IS NULL THEN
+        RETURN d;
+    END IF;
+
+    -- Equal text needs no parsing: that is nearly every poll. Parsing costs
+    -- as much as a query, so it is done once, and version_same() is asked
+    -- only where it can say yes.
+    IF dev.sw_version = d.version AND NOT dev.force_update THEN
+        d.reason := 'up_to_date';
+        RETURN d;
+    END IF;
+
+    runs := goosebit.version_key(COALESCE(dev.sw_version, ''));
+
+    IF NOT dev.force_update THEN
+        IF runs = d.version_key
+           AND goosebit.version_same(dev.sw_version, d.version)
+        THEN
+            d.reason := 'up_to_date';
+            RETURN d;
+        END IF;
+
+        d.reason := goosebit.held(dev.tenant_id, dev.id, d.software_id,
+                                  d.cause, d.cause_id, d.generation);
+        IF d.reason IS NOT NULL THEN
             RETURN d;
         END IF;
     END IF;
 
-    d.due := false;
+    d.reason := CASE
+        WHEN d.paused THEN 'paused'
+        WHEN d.min_version IS NOT NULL AND goosebit.version_too_old(d, runs)
+        THEN 'version_too_old'
+        WHEN d.version_key COLLATE "C" < runs COLLATE "C"
+             AND goosebit.downgrade_refused(dev, d, runs)
+        THEN 'downgrade_refused'
+        WHEN d.maintenance_window IS NOT NULL
+             AND NOT goosebit.window_open(d.maintenance_window, at)
+        THEN 'outside_window'
+        WHEN goosebit.slots_taken(dev.tenant_id, max_updates, d.cause,
+                                  d.cause_id, d.max_concurrent) IS NOT NULL
+        THEN 'concurrency'
+        END;
+
+    IF d.reason IS NULL THEN
+        d.reason := 'due';
+        d.due := true;
+        d.forced := dev.force_update;
+    END IF;
     RETURN d;
 END
 $$;

@@ -1,7 +1,7 @@
 -- decide(), guard rail by guard rail, for explain: it shares every check.
 
 
--- The guard rails one row each, in the order guard() asks them. The first
+-- The guard rails one row each, in the order decide() asks them. The first
 -- that did not pass is decide()'s reason.
 CREATE FUNCTION goosebit.decide_explain(dev goosebit.device, max_updates int,
                                         at timestamptz DEFAULT now())
@@ -33,7 +33,9 @@ BEGIN
 
     RETURN QUERY VALUES
         ('registered', dev.config_data_at IS NOT NULL,
-         COALESCE('configData since ' || dev.config_data_at,
+         COALESCE('configData since ' || pg_catalog.to_char(
+                      dev.config_data_at AT TIME ZONE 'UTC',
+                      'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                   'no configData yet')),
         ('not blocked', NOT dev.blocked,
          CASE WHEN dev.blocked THEN 'blocked: every request gets 401'
@@ -44,8 +46,10 @@ BEGIN
     END IF;
 
     same := goosebit.version_same(dev.sw_version, d.version) IS TRUE;
-    word := goosebit.held(dev, d);
-    slots := goosebit.slots_taken(dev, d, max_updates);
+    word := goosebit.held(dev.tenant_id, dev.id, d.software_id, d.cause,
+                          d.cause_id, d.generation);
+    slots := goosebit.slots_taken(dev.tenant_id, max_updates, d.cause,
+                                  d.cause_id, d.max_concurrent);
 
     RETURN QUERY VALUES
         ('other version', dev.force_update OR NOT same,

@@ -65,8 +65,12 @@ AS $$
             'THEN a.progress::int WHEN d.state = ''finished'' THEN 100 END)'
         WHEN 'target_version' THEN 'k.version COLLATE "C"'
         WHEN 'last_seen' THEN 's.seen_at'
-        WHEN 'online' THEN 'goosebit.online(s.seen_at, '
-            'goosebit.poll_time(d.poll_time, NULL, $5), pg_catalog.now())'
+        -- One condition, but what holds for most devices is worked out once.
+        WHEN 'online' THEN '(CASE WHEN d.poll_time IS NULL '
+            'THEN goosebit.online(s.seen_at, '
+            'goosebit.poll_time(NULL, NULL, $5), pg_catalog.now()) '
+            'ELSE goosebit.online(s.seen_at, '
+            'goosebit.poll_time(d.poll_time, NULL, $5), pg_catalog.now()) END)'
         WHEN 'tag' THEN 'd.tags'
         WHEN 'attr' THEN '(c.attributes ->> %s) COLLATE "C"'
         END
@@ -358,7 +362,8 @@ COMMENT ON FUNCTION goosebit.device_from IS 'FROM and WHERE of a query';
 
 
 -- Asks for the target of one device of each kind: a million devices cost as
--- many questions as there are kinds. ids NULL: of all devices.
+-- many questions as there are kinds, and are looked through by as many
+-- processes as may. ids NULL: of all devices.
 CREATE FUNCTION goosebit.device_kinds(q goosebit.device_query, ids bigint[])
 RETURNS goosebit.device_query
 LANGUAGE plpgsql STABLE
@@ -375,9 +380,10 @@ BEGIN
         '::goosebit.device_kind)'
         ' FROM (SELECT d.mode, d.feed, d.hw_model, d.hw_revision,'
         ' COALESCE(d.assigned_software_id, 0) AS assigned, '
-        || COALESCE(q.matched, '''{}''::int[]') || ' AS matched,'
+        || COALESCE(q.matched, 'NULL::int[]') || ' AS matched,'
         ' min(d.id) AS device_id' || goosebit.device_from(every)
-        || ' GROUP BY 1, 2, 3, 4, 5, 6) k'
+        || ' GROUP BY 1, 2, 3, 4, 5'
+        || CASE WHEN q.matched IS NULL THEN '' ELSE ', 6' END || ') k'
         ' JOIN goosebit.device x ON x.tenant_id = $2 AND x.id = k.device_id'
         ' CROSS JOIN LATERAL goosebit.target(x, pg_catalog.now()) v'
     INTO q.kinds

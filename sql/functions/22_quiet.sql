@@ -50,6 +50,29 @@ COMMENT ON FUNCTION goosebit.window_edge IS
     'until when a maintenance window surely stays as it is';
 
 
+-- since where a maintenance window is open then, else when it opens next; a
+-- window that never does counts as open.
+CREATE FUNCTION goosebit.window_opens(spec text, since timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    edge timestamptz := since;
+BEGIN
+    -- A week has 14 edges, and more where the hour is put forward or back.
+    FOR i IN 1 .. 100 LOOP
+        IF edge IS NULL OR goosebit.window_open(spec, edge) THEN
+            RETURN COALESCE(edge, since);
+        END IF;
+        edge := goosebit.window_edge(spec, edge);
+    END LOOP;
+    RETURN since;
+END
+$$;
+COMMENT ON FUNCTION goosebit.window_opens IS
+    'when a maintenance window is open, from a time on';
+
+
 -- When the clock alone may change a decision that does nothing, in Unix
 -- milliseconds; NULL: it can't. Only two reasons come after the window was
 -- asked; that of an open action has that action's. The start of a rollout is

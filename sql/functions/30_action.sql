@@ -77,20 +77,24 @@ RETURNS int
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    nid int := goosebit.action_id();
+    nid   int := goosebit.action_id();
+    state text := 'open';
+    yes   text;
 BEGIN
+    IF d.confirm AND dev.auto_confirm THEN
+        yes := 'auto';
+    ELSIF d.confirm THEN
+        state := 'awaiting_confirmation';
+    END IF;
+
     INSERT INTO goosebit.action (tenant_id, device_id, id, software_id,
         version, cause, cause_id, generation, forced, type,
         maintenance_window, state, confirm, confirmed_at, confirmed_by,
         deadline)
     VALUES (dev.tenant_id, dev.id, nid, d.software_id, d.version, d.cause,
         d.cause_id, d.generation, d.forced, d.type, d.maintenance_window,
-        CASE WHEN d.confirm AND NOT dev.auto_confirm
-             THEN 'awaiting_confirmation' ELSE 'open' END,
-        d.confirm,
-        CASE WHEN d.confirm AND dev.auto_confirm THEN pg_catalog.now() END,
-        CASE WHEN d.confirm AND dev.auto_confirm THEN 'auto' END,
-        d.deadline);
+        state, d.confirm, CASE WHEN yes IS NOT NULL THEN pg_catalog.now() END,
+        yes, d.deadline);
 
     UPDATE goosebit.device x SET open_action_id = nid
     WHERE x.tenant_id = dev.tenant_id AND x.id = dev.id;
@@ -111,13 +115,14 @@ COMMENT ON FUNCTION goosebit.action_start IS
 -- the progress it told, and how many statuses are kept. Every final
 -- state but superseded clears force. While another action is open, the
 -- device's state and force belong to that one. Where the device ends it,
--- the caller journals if need be.
+-- the caller journals if need be. Gives the new state: a value can be assigned,
+-- which costs less than a PERFORM.
 CREATE FUNCTION goosebit.action_end(tenant_id int, device_id bigint,
                                     action_id int, new_state text,
                                     final text DEFAULT NULL,
                                     progress int DEFAULT NULL,
                                     statuses int DEFAULT NULL)
-RETURNS void
+RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
@@ -165,6 +170,7 @@ BEGIN
         INSERT INTO goosebit.change (scope, tenant_id, device_id)
         VALUES ('device', action_end.tenant_id, action_end.device_id);
     END IF;
+    RETURN new_state;
 END
 $$;
 COMMENT ON FUNCTION goosebit.action_end IS

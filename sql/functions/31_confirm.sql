@@ -3,8 +3,9 @@
 -- ends it. The caller has locked the device's row.
 
 
--- The device's open action begins, if it waits; its deadline counts from now.
--- NULL: nothing waited.
+-- The device's open action begins, if it waits; its deadline counts from now,
+-- or from when its window opens, before which it is not offered. NULL: nothing
+-- waited.
 CREATE FUNCTION goosebit.action_confirm(tenant_id int, device_id bigint,
                                         who text)
 RETURNS int
@@ -12,7 +13,8 @@ LANGUAGE sql VOLATILE
 AS $$
     UPDATE goosebit.action x
     SET state = 'open', confirmed_at = pg_catalog.now(), confirmed_by = $3,
-        heard_at = pg_catalog.now()
+        heard_at = goosebit.window_opens(x.maintenance_window,
+                                         pg_catalog.now())
     WHERE x.tenant_id = $1 AND x.device_id = $2
       AND x.state = 'awaiting_confirmation'
     RETURNING x.id

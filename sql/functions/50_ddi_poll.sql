@@ -22,7 +22,9 @@ CREATE TYPE goosebit_ddi.poll_row AS (
 );
 
 
--- The answer to an admitted, known device as things stand; reads only.
+-- The answer to an admitted, known device as things stand; reads only. By the
+-- statement's clock: the module's polls share transactions, and one that began
+-- before a rollout's hour must not say afterwards that it has not come.
 CREATE FUNCTION goosebit.poll_answer(c goosebit.caller, poll_time int,
                                      max_updates int)
 RETURNS goosebit_ddi.poll_row
@@ -30,12 +32,13 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     dev  goosebit.device := c.dev;
+    at   timestamptz := pg_catalog.statement_timestamp();
     d    goosebit.decision;
     news boolean := dev.config_data_at IS NULL;
     rest boolean;
     link text;
 BEGIN
-    d := goosebit.decide(dev, max_updates, pg_catalog.now());
+    d := goosebit.decide(dev, max_updates, at);
 
     -- Until it has said what it is, a device is only told to stop.
     IF d.action_id IS NOT NULL AND d.due IS NOT TRUE
@@ -64,7 +67,7 @@ BEGIN
         CASE dev.mode WHEN 'rollout' THEN dev.feed END,
         dev.mode = 'latest',
         CASE WHEN rest AND d.maintenance_window IS NOT NULL
-             THEN goosebit.quiet_until(d, pg_catalog.now()) END,
+             THEN goosebit.quiet_until(d, at) END,
         rest)::goosebit_ddi.poll_row;
 END
 $$;
@@ -82,7 +85,7 @@ BEGIN
     p.status := c.status;
     p.reason := c.reason;
     p.next := c.next;
-    p.device_id := (c.dev).id;
+    p.device_id := c.device_id;
 
     IF c.status = 200 THEN
         p.reason := 'not_registered';
@@ -110,7 +113,7 @@ AS $$
 DECLARE
     c goosebit.caller;
 BEGIN
-    c := goosebit.caller(tenant, device, scheme, credential, auth);
+    c := goosebit.caller(tenant, device, scheme, credential, auth, true);
 
     IF c.status = 200 AND c.next IS NULL THEN
         RETURN goosebit.poll_answer(c, poll_time, max_updates);
@@ -139,10 +142,10 @@ DECLARE
     new_token bytea;
     known_id  bigint;
 BEGIN
-    c := goosebit.caller(tenant, device, scheme, credential, auth);
+    c := goosebit.caller(tenant, device, scheme, credential, auth, true);
 
     IF c.status = 200 AND c.next = 'register' THEN
-        IF (c.dev).id IS NULL
+        IF c.device_id IS NULL
            AND pg_catalog.octet_length(device) NOT BETWEEN 1 AND 255
         THEN
             p.status := 404;
@@ -156,7 +159,7 @@ BEGIN
             new_token := credential;
         END IF;
 
-        IF (c.dev).id IS NULL THEN
+        IF c.device_id IS NULL THEN
             INSERT INTO goosebit.device (tenant_id, controller_id, token)
             VALUES (c.tenant_id, register.device, new_token)
             ON CONFLICT (tenant_id, controller_id) DO NOTHING;
@@ -172,10 +175,10 @@ BEGIN
                                      device_id => known_id);
         END IF;
 
-        c := goosebit.caller(tenant, device, scheme, credential, auth);
+        c := goosebit.caller(tenant, device, scheme, credential, auth, true);
     END IF;
 
-    IF c.status <> 200 OR (c.dev).id IS NULL THEN
+    IF c.status <> 200 OR c.device_id IS NULL THEN
         RETURN goosebit.poll_stranger(c, poll_time);
     END IF;
 
@@ -186,31 +189,6 @@ END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.register IS
     'creates an unknown device or stores its first token, then answers';
-
-
--- Poll row of a device whose action was started in this moment.
-CREATE FUNCTION goosebit.poll_started(c goosebit.caller, dev goosebit.device,
-                                      d goosebit.decision, action_id int,
-                                      poll_time int)
-RETURNS goosebit_ddi.poll_row
-LANGUAGE plpgsql IMMUTABLE
-AS $$
-DECLARE
-    waits boolean := d.confirm AND NOT dev.auto_confirm;
-BEGIN
-    RETURN ROW(200,
-        CASE WHEN waits THEN 'awaiting_confirmation' ELSE 'open' END,
-        c.tenant_id, dev.id, c.tenant, 'started',
-        goosebit.poll_time(dev.poll_time, c.poll_time,
-                           poll_started.poll_time),
-        false,
-        CASE WHEN waits THEN 'confirmationBase' ELSE 'deploymentBase' END,
-        action_id, d.software_id, dev.installed_action_id,
-        NULL, false, NULL, false)::goosebit_ddi.poll_row;
-END
-$$;
-COMMENT ON FUNCTION goosebit.poll_started IS
-    'poll row that offers a new action';
 
 
 -- Decides under the slot lock and the device's, and does what is due:
@@ -228,12 +206,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c    goosebit.caller;
-    p    goosebit_ddi.poll_row;
-    d    goosebit.decision;
-    one  record;
-    dev  goosebit.device;
-    done text;
+    c     goosebit.caller;
+    p     goosebit_ddi.poll_row;
+    d     goosebit.decision;
+    one   record;
+    dev   goosebit.device;
+    done  text;
+    waits boolean;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
 
@@ -247,7 +226,7 @@ BEGIN
 
     done := goosebit.slot_lock(c.tenant_id);
     SELECT x AS dev INTO one FROM goosebit.device x
-    WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
     FOR NO KEY UPDATE;
     dev := one.dev;
 
@@ -260,15 +239,25 @@ BEGIN
             PERFORM goosebit.action_cancel(c.tenant_id, dev.id, 'superseded',
                                            false);
         ELSE
-            RETURN goosebit.poll_started(c, dev, d,
-                goosebit.action_start(dev, d), poll_time);
+            waits := d.confirm AND NOT dev.auto_confirm;
+            RETURN ROW(200,
+                CASE WHEN waits THEN 'awaiting_confirmation' ELSE 'open' END,
+                c.tenant_id, dev.id, c.tenant, 'started',
+                goosebit.poll_time(dev.poll_time, c.poll_time,
+                                   start.poll_time),
+                false,
+                CASE WHEN waits THEN 'confirmationBase'
+                                ELSE 'deploymentBase' END,
+                goosebit.action_start(dev, d), d.software_id,
+                dev.installed_action_id, NULL, false, NULL,
+                false)::goosebit_ddi.poll_row;
         END IF;
         SELECT x.* INTO dev FROM goosebit.device x
-        WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id;
+        WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id;
     END LOOP;
 
     IF dev.id IS NULL THEN
-        c.dev := NULL;
+        c.device_id := NULL;
         RETURN goosebit.poll_stranger(c, poll_time);
     END IF;
 

@@ -59,6 +59,18 @@ CREATE TYPE goosebit_ddi.artifact_row AS (
 );
 
 
+-- Of whom a message is, or that it is refused. Inlined.
+CREATE FUNCTION goosebit.message_from(c goosebit.caller)
+RETURNS goosebit_ddi.message_row
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT ROW(c.status, c.reason, c.tenant_id, c.device_id, c.tenant, NULL,
+               NULL)::goosebit_ddi.message_row
+$$;
+COMMENT ON FUNCTION goosebit.message_from IS
+    'a message''s row, before it is judged';
+
+
 -- Attributes after a configData of this mode, before the quota.
 CREATE FUNCTION goosebit.attributes_apply(old jsonb, mode text, keys text[],
                                           vals text[])
@@ -98,26 +110,22 @@ DECLARE
     news  boolean;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m.status := c.status;
-    m.reason := c.reason;
-    IF c.status <> 200 THEN
+    m := goosebit.message_from(c);
+    IF m.status <> 200 THEN
         RETURN m;
     END IF;
 
-    m.tenant_id := c.tenant_id;
-    m.tenant := c.tenant;
     keys := COALESCE(keys, '{}');
     vals := COALESCE(vals, '{}');
 
     SELECT x.* INTO dev FROM goosebit.device x
-    WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         m.status := 404;
         m.reason := 'not_found';
         RETURN m;
     END IF;
-    m.device_id := dev.id;
 
     IF mode NOT IN ('merge', 'replace', 'remove')
        OR (mode IS DISTINCT FROM 'remove'
@@ -142,7 +150,7 @@ BEGIN
         FROM pg_catalog.jsonb_object_keys(new))
     THEN
         m.status := 429;
-        m.reason := 'quota';
+        m.reason := 'quota_exceeded';
         RETURN m;
     END IF;
 
@@ -208,7 +216,7 @@ BEGIN
     b.status := CASE c.status WHEN 200 THEN 404 ELSE c.status END;
     b.reason := CASE c.status WHEN 200 THEN 'not_found' ELSE c.reason END;
     b.tenant_id := c.tenant_id;
-    b.device_id := (c.dev).id;
+    b.device_id := c.device_id;
     b.tenant := c.tenant;
     RETURN b;
 END
@@ -294,34 +302,36 @@ BEGIN
         RETURN goosebit.base_none(c);
     END IF;
 
-    SELECT x AS action INTO one FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    SELECT x AS action, x.ctid AS place INTO one FROM goosebit.action x
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = deployment_base.action_id;
     a := one.action;
 
     IF a.state IN ('open', 'running') AND a.fetched_at IS NULL THEN
         IF waits THEN
             PERFORM FROM goosebit.device x
-            WHERE x.tenant_id = c.tenant_id AND x.id = (c.dev).id
+            WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
             FOR NO KEY UPDATE;
-        ELSE
-            done := pg_catalog.set_config('synchronous_commit', 'off', true);
-            PERFORM FROM goosebit.action x
+            UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
             WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
-              AND x.id = a.id
+              AND x.id = a.id AND x.state IN ('open', 'running');
+            IF NOT FOUND THEN
+                a.state := NULL;
+            END IF;
+        ELSE
+            -- By its place, which costs less than its key: whoever has
+            -- changed the row since has left that, and under the lock
+            -- nobody does.
+            done := pg_catalog.set_config('synchronous_commit', 'off', true);
+            PERFORM FROM goosebit.action x WHERE x.ctid = one.place
             FOR NO KEY UPDATE SKIP LOCKED;
             IF NOT FOUND THEN
                 b.status := 200;
                 b.next := 'wait';
                 RETURN b;
             END IF;
-        END IF;
-
-        UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
-        WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
-          AND x.id = a.id AND x.state IN ('open', 'running');
-        IF NOT FOUND THEN
-            a.state := NULL;
+            UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
+            WHERE x.ctid = one.place;
         END IF;
     END IF;
 
@@ -354,7 +364,7 @@ BEGIN
     END IF;
 
     SELECT x.* INTO a FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = installed_base.action_id AND x.state = 'finished';
 
     IF FOUND THEN
@@ -387,11 +397,11 @@ BEGIN
     END IF;
 
     r.tenant_id := c.tenant_id;
-    r.device_id := (c.dev).id;
+    r.device_id := c.device_id;
     r.tenant := c.tenant;
 
     SELECT x.id INTO r.stop_id FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = cancel_action.action_id AND x.state = 'cancelling';
 
     IF FOUND THEN
@@ -430,12 +440,12 @@ BEGIN
     END IF;
 
     r.tenant_id := c.tenant_id;
-    r.device_id := (c.dev).id;
+    r.device_id := c.device_id;
     r.tenant := c.tenant;
 
     -- An open action is always the newest.
     SELECT x.software_id INTO last_id FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
     ORDER BY x.id DESC LIMIT 1;
 
     SELECT x.* INTO s FROM goosebit.software x

@@ -46,26 +46,30 @@ COMMENT ON FUNCTION goosebit.feedback_progress IS
     'progress said in words by the details, or NULL';
 
 
--- Writes a status down and gives its id. Of more than most the oldest that is
+-- Writes a status down and gives its id. full_since is when its action was
+-- made, if that has as many as may be kept, else NULL: then the oldest that is
 -- not final goes; the new one always stays.
-CREATE FUNCTION goosebit.feedback_log(a goosebit.action, resource text,
-                                      execution text, finished text,
-                                      progress int, code int, details text[],
-                                      most int)
+CREATE FUNCTION goosebit.feedback_log(tenant_id int, device_id bigint,
+                                      action_id int, full_since timestamptz,
+                                      resource text, execution text,
+                                      finished text, progress int, code int,
+                                      details text[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     status_id bigint := pg_catalog.nextval('goosebit.action_status_seq');
 BEGIN
-    IF a.statuses >= most THEN
+    IF full_since IS NOT NULL THEN
         DELETE FROM goosebit.action_status s
-        WHERE s.tenant_id = a.tenant_id AND s.device_id = a.device_id
-          AND s.at >= a.created_at
+        WHERE s.tenant_id = feedback_log.tenant_id
+          AND s.device_id = feedback_log.device_id
+          AND s.at >= full_since
           AND s.id = (SELECT x.id FROM goosebit.action_status x
-                      WHERE x.tenant_id = a.tenant_id
-                        AND x.device_id = a.device_id
-                        AND x.action_id = a.id AND x.at >= a.created_at
+                      WHERE x.tenant_id = feedback_log.tenant_id
+                        AND x.device_id = feedback_log.device_id
+                        AND x.action_id = feedback_log.action_id
+                        AND x.at >= full_since
                         AND x.execution NOT IN ('closed', 'rejected',
                                                 'canceled')
                       ORDER BY x.id LIMIT 1);
@@ -73,7 +77,7 @@ BEGIN
 
     INSERT INTO goosebit.action_status (tenant_id, device_id, id, action_id,
         resource, execution, finished, progress, code, details)
-    VALUES (a.tenant_id, a.device_id, status_id, a.id, resource, execution,
+    VALUES (tenant_id, device_id, status_id, action_id, resource, execution,
         finished, progress, code, COALESCE(details, '{}'));
 
     RETURN status_id;
@@ -82,33 +86,32 @@ $$;
 COMMENT ON FUNCTION goosebit.feedback_log IS 'stores one status';
 
 
--- Takes a status that ends nothing and gives the action's state after it:
--- progress, running, and a first "proceeding" starts the shown log anew. An
--- action whose device refuses to cancel goes on where it was.
-CREATE FUNCTION goosebit.feedback_heard(a goosebit.action, resource text,
-                                        execution text, finished text,
-                                        progress int, code int,
-                                        details text[], most int,
+-- Takes a status that ends nothing, after it is written down, and gives the
+-- action's state then: progress, running, and a first "proceeding" starts the
+-- shown log anew, unless that is another action's by now. An action whose device
+-- refuses to cancel goes on where it was, or begins where automatic confirmation
+-- was switched on meanwhile.
+CREATE FUNCTION goosebit.feedback_heard(a goosebit.action, status_id bigint,
+                                        resource text, execution text,
+                                        progress int, most int,
                                         refused boolean)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    status_id bigint := goosebit.feedback_log(a, resource, execution,
-                            finished, progress, code, details, most);
     deployed  boolean := resource = 'deployment';
     first     boolean := deployed AND execution = 'proceeding'
                          AND a.proceeding_at IS NULL;
-    starts    boolean := deployed AND a.state = 'open';
     stays     boolean := COALESCE(refused, false)
                          AND a.state = 'cancelling';
     new_state text := CASE
-        WHEN starts THEN 'running'
+        WHEN deployed AND a.state = 'open' THEN 'running'
         WHEN NOT stays THEN a.state
         -- Nobody has confirmed it by refusing to cancel.
         WHEN a.confirm AND a.confirmed_at IS NULL
         THEN 'awaiting_confirmation'
         ELSE 'running' END;
+    runs      boolean := new_state = 'running' AND a.state <> 'running';
 BEGIN
     UPDATE goosebit.action x
     SET state = new_state,
@@ -126,13 +129,24 @@ BEGIN
     WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
       AND x.id = a.id;
 
-    IF first OR starts THEN
+    IF first OR runs THEN
         UPDATE goosebit.device d
-        SET log_from = CASE WHEN first THEN status_id ELSE d.log_from END,
-            state = CASE WHEN starts THEN 'running' ELSE d.state END
+        SET log_from = CASE
+                WHEN first AND COALESCE(d.open_action_id, a.id) = a.id
+                THEN status_id ELSE d.log_from END,
+            state = CASE WHEN runs THEN 'running' ELSE d.state END
         WHERE d.tenant_id = a.tenant_id AND d.id = a.device_id;
     END IF;
 
+    IF stays AND new_state = 'awaiting_confirmation' THEN
+        PERFORM FROM goosebit.device d
+        WHERE d.tenant_id = a.tenant_id AND d.id = a.device_id
+          AND d.auto_confirm;
+        IF FOUND THEN
+            PERFORM goosebit.action_confirm(a.tenant_id, a.device_id, 'auto');
+            new_state := 'open';
+        END IF;
+    END IF;
     RETURN new_state;
 END
 $$;
@@ -162,11 +176,11 @@ DECLARE
     outcome text;
     refused boolean := false;
     most    int := COALESCE(max_statuses, 1000);
+    logged  bigint;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m := ROW(c.status, c.reason, c.tenant_id, (c.dev).id, c.tenant, NULL,
-             NULL)::goosebit_ddi.message_row;
-    IF c.status <> 200 THEN
+    m := goosebit.message_from(c);
+    IF m.status <> 200 THEN
         RETURN m;
     END IF;
 
@@ -184,10 +198,10 @@ BEGIN
     END IF;
 
     PERFORM FROM goosebit.device d
-    WHERE d.tenant_id = c.tenant_id AND d.id = (c.dev).id
+    WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
     FOR NO KEY UPDATE;
     SELECT x AS action INTO one FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = feedback.action_id;
     a := one.action;
 
@@ -237,21 +251,20 @@ BEGIN
     progress := CASE WHEN progress IS NULL
                      THEN goosebit.feedback_progress(details)
                      ELSE LEAST(100, GREATEST(0, progress)) END;
+    logged := goosebit.feedback_log(a.tenant_id, a.device_id, a.id,
+        CASE WHEN a.statuses >= most THEN a.created_at END, resource,
+        execution, finished, progress, code, details);
+
     IF outcome IS NULL THEN
-        m.reason := goosebit.feedback_heard(a, resource, execution, finished,
-                        progress, code, details, most, refused);
+        m.reason := goosebit.feedback_heard(a, logged, resource, execution,
+                        progress, most, refused);
         RETURN m;
     END IF;
 
-    PERFORM goosebit.feedback_log(a, resource, execution, finished, progress,
-                                  code, details, most);
-    m.reason := CASE
-        WHEN outcome = 'canceled' AND a.cancel_cause IS NOT NULL
-        THEN goosebit.cancel_state(a.cancel_cause) ELSE outcome END;
-    PERFORM goosebit.action_end(a.tenant_id, a.device_id, a.id, m.reason,
-                                outcome, progress,
-                                LEAST(most, a.statuses + 1));
-
+    m.reason := goosebit.action_end(a.tenant_id, a.device_id, a.id,
+        CASE WHEN outcome = 'canceled' AND a.cancel_cause IS NOT NULL
+             THEN goosebit.cancel_state(a.cancel_cause) ELSE outcome END,
+        outcome, progress, LEAST(most, a.statuses + 1));
     RETURN m;
 END
 $$;

@@ -14,19 +14,27 @@ CREATE TYPE goosebit_ddi.confirmation_row AS (
 );
 
 
--- confirmationBase of an admitted device.
-CREATE FUNCTION goosebit.confirmation_answer(tenant text, dev goosebit.device)
+-- confirmationBase; dev is NULL where the caller is refused or unknown.
+CREATE FUNCTION goosebit.confirmation_answer(c goosebit.caller,
+                                             dev goosebit.device)
 RETURNS goosebit_ddi.confirmation_row
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     r goosebit_ddi.confirmation_row;
 BEGIN
+    r.tenant_id := c.tenant_id;
+    r.tenant := c.tenant;
+
+    IF dev.id IS NULL THEN
+        r.status := CASE c.status WHEN 200 THEN 404 ELSE c.status END;
+        r.reason := COALESCE(c.reason, 'not_found');
+        RETURN r;
+    END IF;
+
     r.status := 200;
     r.reason := 'confirmation';
-    r.tenant_id := dev.tenant_id;
     r.device_id := dev.id;
-    r.tenant := tenant;
     r.active := dev.auto_confirm;
 
     IF dev.auto_confirm THEN
@@ -55,18 +63,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c goosebit.caller;
-    r goosebit_ddi.confirmation_row;
 BEGIN
-    c := goosebit.caller(tenant, device, scheme, credential, auth);
-    IF c.status = 200 AND (c.dev).id IS NOT NULL THEN
-        RETURN goosebit.confirmation_answer(c.tenant, c.dev);
-    END IF;
-
-    r.status := CASE c.status WHEN 200 THEN 404 ELSE c.status END;
-    r.reason := COALESCE(c.reason, 'not_found');
-    r.tenant_id := c.tenant_id;
-    r.tenant := c.tenant;
-    RETURN r;
+    c := goosebit.caller(tenant, device, scheme, credential, auth, true);
+    RETURN goosebit.confirmation_answer(c, c.dev);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.confirmation_base IS
@@ -93,7 +92,7 @@ BEGIN
     END IF;
 
     SELECT x.* INTO a FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = confirmation_action.action_id
       AND x.state = 'awaiting_confirmation';
 
@@ -120,21 +119,18 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c    goosebit.caller;
-    m    goosebit_ddi.message_row;
-    a    goosebit.action;
-    said text;
+    c      goosebit.caller;
+    m      goosebit_ddi.message_row;
+    a      goosebit.action;
+    said   text;
+    most   int := COALESCE(max_statuses, 1000);
+    logged bigint;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m.status := c.status;
-    m.reason := c.reason;
-    IF c.status <> 200 THEN
+    m := goosebit.message_from(c);
+    IF m.status <> 200 THEN
         RETURN m;
     END IF;
-
-    m.tenant_id := c.tenant_id;
-    m.device_id := (c.dev).id;
-    m.tenant := c.tenant;
 
     IF confirmation IS NULL OR confirmation NOT IN ('confirmed', 'denied') THEN
         m.status := 400;
@@ -143,16 +139,19 @@ BEGIN
     END IF;
 
     PERFORM FROM goosebit.device d
-    WHERE d.tenant_id = c.tenant_id AND d.id = (c.dev).id
+    WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
     FOR NO KEY UPDATE;
     SELECT x.* INTO a FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = (c.dev).id
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = confirmation_feedback.action_id;
     m.reason := a.state;
 
     IF a.state = 'awaiting_confirmation' THEN
-        PERFORM goosebit.feedback_heard(a, 'confirmation', confirmation,
-            'none', NULL, code, details, COALESCE(max_statuses, 1000), false);
+        logged := goosebit.feedback_log(a.tenant_id, a.device_id, a.id,
+            CASE WHEN a.statuses >= most THEN a.created_at END, 'confirmation',
+            confirmation, 'none', NULL, code, details);
+        PERFORM goosebit.feedback_heard(a, logged, 'confirmation',
+            confirmation, NULL, most, false);
         IF confirmation = 'confirmed' THEN
             PERFORM goosebit.action_confirm(a.tenant_id, a.device_id,
                                             'device');
@@ -189,28 +188,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c   goosebit.caller;
-    r   goosebit_ddi.confirmation_row;
     dev goosebit.device;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
 
     IF c.status = 200 THEN
         SELECT d.* INTO dev FROM goosebit.device d
-        WHERE d.tenant_id = c.tenant_id AND d.id = (c.dev).id
+        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
         FOR NO KEY UPDATE;
     END IF;
 
-    IF dev.id IS NULL THEN
-        r.status := CASE c.status WHEN 200 THEN 404 ELSE c.status END;
-        r.reason := COALESCE(c.reason, 'not_found');
-        r.tenant_id := c.tenant_id;
-        r.tenant := c.tenant;
-        RETURN r;
+    IF dev.id IS NOT NULL THEN
+        dev := goosebit.auto_confirm_set(dev.tenant_id, dev.id, active,
+                                         initiator, remark);
     END IF;
-
-    dev := goosebit.auto_confirm_set(dev.tenant_id, dev.id, active, initiator,
-                                     remark);
-    RETURN goosebit.confirmation_answer(c.tenant, dev);
+    RETURN goosebit.confirmation_answer(c, dev);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.auto_confirm IS
@@ -232,15 +224,10 @@ DECLARE
     m goosebit_ddi.message_row;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m.status := c.status;
-    m.reason := c.reason;
-    IF c.status <> 200 THEN
+    m := goosebit.message_from(c);
+    IF m.status <> 200 THEN
         RETURN m;
     END IF;
-
-    m.tenant_id := c.tenant_id;
-    m.tenant := c.tenant;
-    m.device_id := (c.dev).id;
 
     IF name IS NULL OR version IS NULL
        OR pg_catalog.length(name) NOT BETWEEN 1 AND 255
@@ -253,15 +240,15 @@ BEGIN
 
     UPDATE goosebit.device d
     SET sw_version = installed_version.version
-    WHERE d.tenant_id = c.tenant_id AND d.id = (c.dev).id
+    WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
       AND d.sw_version IS DISTINCT FROM installed_version.version;
     IF FOUND THEN
         PERFORM goosebit.changed('device', c.tenant_id,
-                                 device_id => (c.dev).id);
+                                 device_id => c.device_id);
         m.changed := true;
     END IF;
 
-    IF (c.dev).id IS NULL THEN
+    IF c.device_id IS NULL THEN
         m.status := 404;
         m.reason := 'not_found';
         RETURN m;

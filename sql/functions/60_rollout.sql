@@ -17,8 +17,7 @@ AS $$
     FROM goosebit.rollout r
     WHERE r.tenant_id = $1
       AND r.feed = $2
-      AND (r.state <> 'aborted' AND (r.start_at IS NULL OR r.start_at <= $6)
-           OR r.id = $7)
+      AND (goosebit.rollout_in_force(r.state, r.start_at, $6) OR r.id = $7)
       AND (r.filter IS NULL OR r.id = ANY ($5))
       AND EXISTS (
           SELECT FROM goosebit.software_hardware h
@@ -295,6 +294,11 @@ BEGIN
     WHERE x.tenant_id = rollout_lock.tenant_id
       AND x.id = goosebit.rollout_find(rollout_lock.tenant_id, ref)
     FOR UPDATE;
+
+    IF NOT FOUND THEN
+        PERFORM goosebit.fail('GB001',
+            pg_catalog.format('rollout "%s": not found', ref));
+    END IF;
     RETURN r;
 END
 $$;

@@ -86,14 +86,35 @@ COMMENT ON FUNCTION goosebit.software_hardware_json IS
 -- Serialises what changes the artifact store, in all tenants, until the
 -- transaction ends: adding checks for a conflict and publishes the file,
 -- removing a file checks that nothing refers to it. Taken before other locks.
-CREATE FUNCTION goosebit.store_lock()
+-- shared: only waits for those who do.
+CREATE FUNCTION goosebit.store_lock(shared boolean DEFAULT false)
 RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
-    SELECT pg_catalog.pg_advisory_xact_lock(1196770121, 0)
+    SELECT CASE WHEN $1
+        THEN pg_catalog.pg_advisory_xact_lock_shared(1196770121, 0)
+        ELSE pg_catalog.pg_advisory_xact_lock(1196770121, 0) END
 $$;
 COMMENT ON FUNCTION goosebit.store_lock IS
     'one change of the artifact store at a time';
+
+
+-- Of stored files, digest and name each, those that no software of any tenant
+-- is made of.
+CREATE FUNCTION goosebit.software_nobodys(sha256s text[], filenames text[])
+RETURNS TABLE (sha256 text, filename text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT f.sha256, f.filename
+    FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))
+         WITH ORDINALITY AS f (sha256, filename, n)
+    WHERE NOT EXISTS (SELECT FROM goosebit.software s
+                      WHERE s.sha256 = f.sha256 AND s.filename = f.filename
+                        AND s.uri IS NULL)
+    ORDER BY f.n
+$$;
+COMMENT ON FUNCTION goosebit.software_nobodys IS
+    'which stored files belong to no software';
 
 
 -- The software of this version that fits some of the same hardware, or NULL.

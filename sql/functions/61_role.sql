@@ -38,7 +38,9 @@ COMMENT ON FUNCTION goosebit_role.ours IS
 
 
 -- Makes the role if there is none; rights NULL: as they are; verifier as
--- PostgreSQL keeps it, '': no password, NULL: as it is.
+-- PostgreSQL keeps it, '': no password, NULL: as it is. Who owns something in
+-- any database, or was granted more, keeps the password: whoever sets it can
+-- have all that.
 CREATE FUNCTION goosebit_role.put(name text, rights text, verifier text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -60,6 +62,13 @@ BEGIN
     ELSIF NOT goosebit_role.ours(name) THEN
         RAISE EXCEPTION 'role % is not one of ours', name
             USING ERRCODE = 'insufficient_privilege';
+    ELSIF verifier IS NOT NULL
+          AND EXISTS (SELECT FROM pg_shdepend d
+                      WHERE d.refclassid = 'pg_authid'::regclass
+                        AND d.refobjid = to_regrole(quote_ident(name)))
+    THEN
+        RAISE EXCEPTION 'role % has more than our rights', name
+            USING ERRCODE = 'dependent_objects_still_exist';
     END IF;
 
     IF rights IS NOT NULL THEN

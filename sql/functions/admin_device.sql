@@ -87,6 +87,20 @@ COMMENT ON FUNCTION goosebit_admin.device_list IS
     'a cursor over a row a device; sort is a column, row_limit NULL is all';
 
 
+CREATE FUNCTION goosebit_admin.device_ids(tenant text)
+RETURNS TABLE (id text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.controller_id
+    FROM goosebit.device d
+    WHERE d.tenant_id = goosebit.tenant_id($1)
+    ORDER BY 1
+$$;
+COMMENT ON FUNCTION goosebit_admin.device_ids IS
+    'ids of a tenant''s devices';
+
+
 -- What the links of a poll are now, and would be once start() has done what
 -- is due.
 CREATE FUNCTION goosebit.poll_links(dev goosebit.device, d goosebit.decision)

@@ -424,6 +424,11 @@ BEGIN
             goosebit.device_facts(new));
         RETURN NEXT;
     END LOOP;
+
+    -- More may follow than came before: tables are looked into by any index
+    -- while they are thought to be empty, and one by tenant and feed then reads
+    -- all of the tenant.
+    PERFORM goosebit.plans_keep();
 END
 $$;
 COMMENT ON FUNCTION goosebit_admin.import_devices IS

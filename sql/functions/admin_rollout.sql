@@ -2,6 +2,9 @@
 --
 -- Whatever keeps devices from starting takes the slot lock first: after
 -- "paused" or "aborted" was answered, nothing starts any more.
+--
+-- What only reads asks rollout_find() first, by itself: a condition below is
+-- never looked at where no row comes to it.
 
 
 -- Devices and actions of a large fleet are counted in hash tables: whoever asks
@@ -51,6 +54,8 @@ SET work_mem = '64MB'
 SET jit = off
 SET enable_sort = off
 AS $$
+    SELECT goosebit.rollout_find(goosebit.tenant_id($1), $2);
+
     SELECT r.id, r.name, r.feed, s.name || ':' || s.version, s.id, s.version,
            c.state, NULL::text, c.targeted, c.waiting, c.running, c.success,
            c.failure, c.rejected, c.canceled, r.created_at, r.state_reason,
@@ -86,6 +91,8 @@ BEGIN
         PERFORM goosebit.fail('GB003', 'a filter needs its program');
     END IF;
     PERFORM goosebit.rollout_filter_check(filter);
+    PERFORM goosebit.text_check('feed', o.feed);
+    PERFORM goosebit.text_check('name', o.name);
 
     INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name, state,
         type, confirm, allow_downgrade, max_concurrent, deadline, filter,
@@ -282,7 +289,8 @@ BEGIN
 
     IF r.state = 'aborted' THEN
         PERFORM goosebit.fail('GB002',
-            format('rollout "%s": was aborted', rollout));
+            format('rollout "%s": was aborted', rollout),
+            'create a new one: an aborted rollout does not come back');
     END IF;
 
     RETURN QUERY
@@ -314,6 +322,8 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 SET jit = off
 AS $$
+    SELECT goosebit.rollout_find(goosebit.tenant_id($1), $2);
+
     SELECT d.controller_id, x.outcome, x.action_id, a.progress, d.sw_version,
            s.seen_at
     FROM goosebit.rollout_devices(goosebit.tenant_id($1),
@@ -344,6 +354,8 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 SET jit = off
 AS $$
+    SELECT goosebit.rollout_find(goosebit.tenant_id($1), $2);
+
     SELECT d.*
     FROM goosebit.rollout r,
          LATERAL goosebit_admin.rollout_devices($1, $2, CASE
@@ -365,6 +377,8 @@ RETURNS TABLE (id text, action_id int, state text, progress int)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT goosebit.rollout_find(goosebit.tenant_id($1), $2);
+
     SELECT d.controller_id, a.id, a.state, a.progress
     FROM goosebit.action a
     JOIN goosebit.device d

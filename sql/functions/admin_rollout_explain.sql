@@ -108,12 +108,13 @@ SET enable_sort = off
 AS $$
 DECLARE
     tid int := goosebit.tenant_id(tenant);
+    rid int := goosebit.rollout_find(tid, rollout);
     r   goosebit.rollout;
     dev goosebit.device;
     d   goosebit.decision;
 BEGIN
     SELECT x.* INTO r FROM goosebit.rollout x
-    WHERE x.tenant_id = tid AND x.id = goosebit.rollout_find(tid, rollout);
+    WHERE x.tenant_id = tid AND x.id = rid;
 
     FOR reason, devices, offline, example IN
         SELECT CASE WHEN x.blocked THEN 'blocked'

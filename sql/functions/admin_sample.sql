@@ -110,6 +110,32 @@ $$;
 COMMENT ON FUNCTION goosebit.sample_action IS 'one attempt of a sample device';
 
 
+-- The devices, in the order they are made.
+CREATE FUNCTION goosebit.sample_fleet()
+RETURNS TABLE (product text, feed text, n int, id text)
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT p.product, p.feed, x.n, pg_catalog.format('sample-%s-%s', p.product,
+               pg_catalog.lpad(x.n::text, 3, '0'))
+    FROM (VALUES ('gateway', 'production', 240), ('camera', 'beta', 120),
+                 ('sensor-hub', 'lab', 60)) AS p (product, feed, many)
+    CROSS JOIN LATERAL pg_catalog.generate_series(1, p.many) AS x (n)
+    ORDER BY 4
+$$;
+COMMENT ON FUNCTION goosebit.sample_fleet IS 'which devices the sample has';
+
+
+CREATE FUNCTION goosebit_admin.sample_ids()
+RETURNS TABLE (id text)
+LANGUAGE sql IMMUTABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT f.id FROM goosebit.sample_fleet() f
+$$;
+COMMENT ON FUNCTION goosebit_admin.sample_ids IS
+    'ids of the devices that sample_load() makes';
+
+
 -- software: by product (gateway, camera, sensor-hub) the ids of its images,
 -- oldest first. A row for what it made. GB002 where a device exists already.
 CREATE FUNCTION goosebit_admin.sample_load(tenant text, software jsonb)
@@ -143,16 +169,9 @@ BEGIN
         'Gateway 2.0', 'production', 'running', NULL, '5 hours');
 
     FOR r IN
-        SELECT p.product, p.feed, p.model, n,
-               format('sample-%s-%s', p.product, lpad(n::text, 3, '0')) AS id,
-               goosebit.sample_dice(p.product || n) AS dice,
-               goosebit.sample_dice(n || p.product) AS other
-        FROM (VALUES ('gateway', 'production', 'gateway', 240),
-                     ('camera', 'beta', 'camera', 120),
-                     ('sensor-hub', 'lab', 'sensor-hub', 60))
-             AS p (product, feed, model, many)
-        CROSS JOIN LATERAL generate_series(1, p.many) AS n
-        ORDER BY 5
+        SELECT f.*, goosebit.sample_dice(f.product || f.n) AS dice,
+               goosebit.sample_dice(f.n || f.product) AS other
+        FROM goosebit.sample_fleet() f
     LOOP
         INSERT INTO goosebit.device (tenant_id, controller_id, name, hw_model,
             hw_revision, sw_version, feed, mode, mode_before, state, tags,
@@ -160,7 +179,7 @@ BEGIN
         VALUES (tid, r.id,
             format('%s %s, %s', initcap(replace(r.product, '-', ' ')), r.n,
                    initcap(sites[r.n % 5 + 1])),
-            r.model, CASE WHEN r.other < 70 THEN 'rev1' ELSE 'rev2' END,
+            r.product, CASE WHEN r.other < 70 THEN 'rev1' ELSE 'rev2' END,
             (SELECT s.version FROM goosebit.software s
              WHERE s.tenant_id = tid
                AND s.id = (software -> r.product ->> 0)::int),

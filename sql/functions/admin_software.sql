@@ -50,6 +50,9 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+    -- by itself: where there is no software at all, the condition is not reached
+    SELECT goosebit.software_find(goosebit.tenant_id($1), $2);
+
     SELECT l.id, l.name, l.version, l.format, l.size, l.sha256, l.sha1, l.md5,
            s.filename, l.hardware, l.uri, s.min_version, s.note, l.created,
            l.devices, l.rollouts, s.facts -> 'signature',
@@ -63,7 +66,8 @@ COMMENT ON FUNCTION goosebit_admin.software_show IS 'all about one software';
 
 
 -- Refuses with GB002 an image, as software_add() takes it, where another of its
--- version is for some of the same hardware: to be asked before a long upload.
+-- version is for some of the same hardware, and names that are none: to be asked
+-- before a long upload.
 CREATE FUNCTION goosebit_admin.software_check(tenant text, image jsonb)
 RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -73,16 +77,25 @@ DECLARE
     tid      int := goosebit.tenant_id(tenant);
     other    int := goosebit.software_overlap(tid, image ->> 'version',
                                               image -> 'hardware');
+    named    text;
     the_same boolean;
 BEGIN
+    PERFORM goosebit.text_check('name', image ->> 'name');
+    PERFORM goosebit.text_check('min_version', image ->> 'min_version');
+
     IF other IS NOT NULL THEN
-        SELECT s.sha256 = image ->> 'sha256' INTO the_same
+        -- The id of one that came in this transaction goes with it.
+        SELECT CASE WHEN s.created_at = now()
+                    THEN s.filename || ', added with it,'
+                    ELSE 'software ' || s.id END,
+               s.sha256 = image ->> 'sha256'
+        INTO named, the_same
         FROM goosebit.software s
         WHERE s.tenant_id = tid AND s.id = other;
 
         PERFORM goosebit.fail('GB002',
-            format('%s: software %s has version %s for the same hardware',
-                   image ->> 'filename', other, image ->> 'version'),
+            format('%s: %s has version %s for the same hardware',
+                   image ->> 'filename', named, image ->> 'version'),
             CASE WHEN the_same THEN 'it is this very file' END);
     END IF;
 
@@ -180,6 +193,11 @@ BEGIN
         WHERE x.tenant_id = tid AND x.id = goosebit.software_find(tid, ref)
         FOR UPDATE;
 
+        IF NOT FOUND THEN
+            PERFORM goosebit.fail('GB001',
+                format('software "%s": not found', ref));
+        END IF;
+
         use := goosebit.software_use(tid, s.id);
         IF use IS NOT NULL THEN
             PERFORM goosebit.fail('GB004',
@@ -220,22 +238,44 @@ AS $$
 BEGIN
     PERFORM goosebit.store_lock();
 
-    RETURN QUERY
-        SELECT f.sha256, f.filename
-        FROM unnest($1, $2) WITH ORDINALITY AS f (sha256, filename, n)
-        WHERE NOT EXISTS (SELECT FROM goosebit.software s
-                          WHERE s.sha256 = f.sha256
-                            AND s.filename = f.filename
-                            AND s.uri IS NULL)
-        ORDER BY f.n;
+    RETURN QUERY SELECT * FROM goosebit.software_nobodys($1, $2);
 END
 $$;
 COMMENT ON FUNCTION goosebit_admin.software_orphans IS
+    'which stored files belong to no software, and may be removed';
+
+
+-- The same for who only looks. A file is there before its software is committed:
+-- who found some calls software_settled() first, in a statement of its own, so
+-- that this one sees whose they are.
+CREATE FUNCTION goosebit_admin.software_unknown(sha256s text[],
+                                                filenames text[])
+RETURNS TABLE (sha256 text, filename text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT * FROM goosebit.software_nobodys($1, $2)
+$$;
+COMMENT ON FUNCTION goosebit_admin.software_unknown IS
     'which stored files belong to no software';
 
 
+-- Waits for those who are changing the artifact store. grants.sql lets viewers,
+-- since it does no more.
+CREATE FUNCTION goosebit_admin.software_settled()
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT goosebit.store_lock(shared => true)
+$$;
+COMMENT ON FUNCTION goosebit_admin.software_settled IS
+    'waits until nobody is between a file and its software';
+
+
 -- Where the bytes of software are and what they must be; softwares NULL is all
--- of them. GB001, GB005. Passwords in URLs are for operators only.
+-- of them. GB001, GB005. uri is NULL for what is stored, and where it holds a
+-- password and the caller is no operator; shown is NULL for what is stored.
 CREATE FUNCTION goosebit_admin.software_files(tenant text, softwares text[])
 RETURNS TABLE (id int, name text, version text, filename text, size bigint,
                sha256 text, uri text, shown text)
@@ -253,7 +293,8 @@ BEGIN
         SELECT s.id, s.name, s.version, s.filename, s.size, s.sha256,
                CASE WHEN pg_has_role(session_user, 'goosebit_operator',
                                      'MEMBER')
-                    THEN s.uri ELSE goosebit.uri_masked(s.uri) END,
+                         OR s.uri = goosebit.uri_masked(s.uri)
+                    THEN s.uri END,
                goosebit.uri_masked(s.uri)
         FROM goosebit.software s
         WHERE s.tenant_id = tid

@@ -90,6 +90,12 @@ BEGIN
 
     SELECT t.* INTO old FROM goosebit.tenant t WHERE t.id = tid FOR UPDATE;
 
+    -- another deleted it meanwhile
+    IF NOT FOUND THEN
+        PERFORM goosebit.fail('GB001',
+            pg_catalog.format('tenant "%s": not found', tenant));
+    END IF;
+
     BEGIN
         UPDATE goosebit.tenant t
         SET poll_time = CASE WHEN settings ? 'poll_time'
@@ -147,6 +153,11 @@ BEGIN
     PERFORM goosebit.store_lock();
     PERFORM goosebit.slot_lock(tid);
     SELECT t.* INTO old FROM goosebit.tenant t WHERE t.id = tid FOR UPDATE;
+
+    IF NOT FOUND THEN
+        PERFORM goosebit.fail('GB001',
+            pg_catalog.format('tenant "%s": not found', tenant));
+    END IF;
 
     SELECT old.name,
            (SELECT count(*) FROM goosebit.device d WHERE d.tenant_id = tid),

@@ -123,6 +123,12 @@ BEGIN
                  WHEN verifier IS NOT NULL THEN 'changed' END)));
 
     RETURN QUERY SELECT name, COALESCE(rights, had);
+
+EXCEPTION
+    WHEN dependent_objects_still_exist THEN
+        PERFORM goosebit.fail('GB004',
+            format('user "%s": owns something or was granted more', name),
+            'change the password with SQL: ALTER ROLE');
 END
 $$;
 COMMENT ON FUNCTION goosebit_admin.user_set IS

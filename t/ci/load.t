@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# The load of ci/bench-fleet says what happened: as many requests as were
+# The loads of the benchmarks say what happened: as many requests as were
 # wanted, each latency from the moment the request was due, and what failed.
 use FindBin;
 use lib "$FindBin::Bin/../lib";
@@ -17,6 +17,7 @@ my @at = $s->url =~ m{^http://([^:/]+):(\d+)};
 my $ddi = '/DEFAULT/controller/v1/f';
 
 
+# Of gbpoll.
 sub load {
     my (@args) = @_;
     my @range = $args[0] eq '-r' ? splice(@args, 0, 2) : ();
@@ -53,5 +54,23 @@ is(polls() - $before, $r->{requests}, 'and NGINX has counted them');
 
 $r = load(2, 0.2, 0, '/nowhere', 10);
 is($r->{failed}, $r->{requests}, 'what is not 200 has failed');
+
+# gbload takes devices through an update, and says where there is none
+my $image = tempdir() . '/a.swu';
+is(run(['build/tools/gbload', 'register', @at, 3, 2, 'u', 'm'])->{exit}, 0,
+    'devices register');
+system('t/lib/fixtures/make-swu', '-o', $image, '-V', '2.0.0', '-H', 'm:1.0');
+$s->gbctl('software', 'add', $image);
+$s->gbctl(qw(rollout create --software 2.0.0));
+for ([0, 3, 12], [1, 0, 3]) {
+    my ($exit, $done, $requests) = @$_;
+    $r = run(['build/tools/gbload', 'cycle', @at, 3, 2, 'u']);
+    is($r->{exit}, $exit, 'a cycle') or diag($r->{err});
+    $r = decode_json($r->{out});
+    is_deeply([@$r{qw(done requests)}], [$done, $requests],
+        "takes $done of them to a new version");
+}
+is($s->value("select count(*) from goosebit.device where hw_model = 'm' and"
+    . " sw_version = '2.0.0'"), 3, 'which all have');
 
 done_testing;

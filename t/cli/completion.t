@@ -73,6 +73,7 @@ is(scalar(words('device', 'pin', 'a', 'b', 'sample-camera-00')), 9,
 is_deeply([grep { /^\d/ } words('device', 'assign', 'a', '1')],
     ['1.0.0', '1.4.0', '1.5.2'], 'IDS SOFTWARE: software too');
 complete_is(['device', 'autoconfirm', 'a', 'o'], ['on', 'off', 'odd id:1']);
+complete_is(['device', 'autoconfirm', '--filter', 'id=a', 'o'], ['on', 'off']);
 complete_is(['device', 'add', ''], [], 'a new id is nobody\'s');
 complete_is(['software', 'show', '2'], ['2.0.0']);
 complete_is(['rollout', 'show', ''], [5, 4, 3, 2, 1]);

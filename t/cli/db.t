@@ -307,4 +307,53 @@ for my $uri ('mysql://h/d', 'sqlite:///db.sqlite3', 'postgres://h/d?what=1') {
 $s->pg('stop');
 is($s->gbctl('status')->{exit}, 3, 'PostgreSQL stopped: exit 3');
 
+
+# a dump restored: without owners and rights, and where no roles are
+
+{
+    my $from = stack(nginx => 0, fsync => 'off');
+    my $to = stack(nginx => 0, init => 0, fsync => 'off');
+
+    # What the module's login needs, and an operator.
+    my $works = sub {
+        my ($s, $db) = @_;
+        return $s->value("SELECT (SELECT count(*) FROM
+                goosebit_ddi.tenants(ARRAY['DEFAULT']))", database => $db,
+                user => 'goosebit_ddi')
+            . $s->value("SELECT pg_has_role('goosebit_admin',
+                'goosebit_viewer', 'MEMBER') AND (SELECT rolconfig::text ~
+                'statement_timeout' FROM pg_roles
+                WHERE rolname = 'goosebit_ddi')");
+    };
+
+    for (['no owners', $from, qw(--no-owner --no-privileges)],
+        ['no rights', $from, '--no-privileges'], ['no roles', $to])
+    {
+        my ($name, $s, @args) = @$_;
+        my $db = $name =~ s/ /_/r;
+        my $uri = "postgres:///$db?user=postgres&host=" . $s->socket;
+        my $gbctl = sub { $s->gbctl('--db', $uri, 'db', @_) };
+        my $file = tempdir() . '/dump';
+
+        is(run(['pg_dump', '-h', $from->socket, '-U', 'postgres', @args, '-f',
+            $file, 'goosebit'])->{exit}, 0, "$name: dumped");
+        $s->sql("CREATE DATABASE $db");
+        run(['psql', '-qX', '-h', $s->socket, '-U', 'postgres', '-f', $file,
+            $db]);
+
+        is($gbctl->('status', '-o', 'json')->{json}{state}, 'outdated',
+            "$name: status sees it");
+        my $r = $gbctl->('check', '--no-files', '-o', 'json');
+        is($r->{exit}, 1, "$name: check: exit 1");
+        like($r->{json}[0]{damage}, qr/^its roles, owners or rights are lost/,
+            "$name: check says what");
+        is($gbctl->('migrate')->{exit}, 0, "$name: migrate brings them back");
+        is($works->($s, $db), '1t', "$name: and the module works");
+        $r = $gbctl->('check', '--no-files');
+        is_deeply([@$r{qw(exit err)}], [0, "no damage\n"],
+            "$name: no damage is left") or diag $r->{out};
+        is($gbctl->('migrate')->{err}, "nothing to do\n", "$name: that is all");
+    }
+}
+
 done_testing;

@@ -200,9 +200,19 @@ is(gbctl('token', 'n3', '--clear', '--dry-run')->{exit}, 0, 'a dry run');
 is(digest('n3'), sha256_hex('other'), 'changes nothing');
 is(gbctl('token', 'n3', '--clear')->{exit}, 0, 'token --clear');
 is(json('show', 'n3')->{auth}, 'none', 'has none any more');
+is_deeply(json('token', 'n3', '--clear'), { id => 'n3', auth => 'none' },
+    'token --clear again: a document all the same');
 is(gbctl('token', 'nobody', '--clear')->{exit}, 1, 'token of nobody');
 is(gbctl({ stdin => $_ }, 'token', 'n3', '--set', '-')->{exit}, 1,
     'a token that no header can carry') for '', "a b\n", "\n", 'x' x 300;
+
+
+# lines are as long as they look, not as their bytes
+
+$s->gbctl('device', 'set', 'n3', '--name', join ' ', ("\xc3\xa4" x 10) x 6);
+like(gbctl({ pty => 60 }, 'show', 'n3')->{out},
+    qr/^name +(?:\xc3\xa4){10}(?: (?:\xc3\xa4){10}){2}\r?$/m,
+    'three words of ten fit 60 columns');
 
 
 # delete
@@ -210,6 +220,8 @@ is(gbctl({ stdin => $_ }, 'token', 'n3', '--set', '-')->{exit}, 1,
 is(gbctl('delete', 'n1')->{exit}, 1, 'delete without --yes: exit 1');
 like(error('delete', 'n1', 'n2')->{message}, qr/delete 2 devices/,
     'and the question');
+is(error('delete', 'n1', 'nobody')->{code}, 'not_found',
+    'delete: no question that would come to nothing');
 is(gbctl('delete', 'n1', '--dry-run', '-o', 'name')->{out}, "n1\n",
     'delete --dry-run');
 ok(json('show', 'n1'), 'is still there');
@@ -252,6 +264,9 @@ for (['list', '--sort', 'sate'], ['list', '--limit', '-1'], ['list', 'x'],
     like($r->{err}, qr/\Agbctl: [^\n]+\n(?:hint: [^\n]+\n)?\z/,
         "@$_: one line");
 }
+like(gbctl('list', '--sort', 'zzz')->{err},
+    qr/no column "zzz": id, name, hw_model, .*, online$/m,
+    'list --sort: or lists all that there are');
 like(gbctl('list', '--sort', 'sate')->{err}, qr/did you mean "state"/,
     'a near miss');
 is(gbctl('list', '-t', 'NOBODY')->{exit}, 1, 'no such tenant: exit 1');

@@ -89,7 +89,17 @@ is(gbctl('set', "\@$dir/none", '--feed', 'x')->{exit}, 1, 'no such file');
 is(gbctl({ stdin => "a\n\e[2J\xc2\x85\n" }, 'pin', '-')->{err},
     qq{gbctl: device "?[2J??": not found\n}, 'control characters are shown '
     . 'safely');
-is(gbctl('pin', "a\xff")->{exit}, 1, 'an id that is not UTF-8: exit 1');
+is(gbctl('pin', "a\xff")->{err}, "gbctl: what is given is not valid UTF-8\n",
+    'an id that is not UTF-8');
+spew("$dir/bom", "\xef\xbb\xbfa\r\nb\r\n");
+is(gbctl('set', "\@$dir/bom", '--feed', 'bom', '-o', 'name')->{out}, "a\nb\n",
+    'a byte order mark is no part of the first id');
+for ("a\nb\xff\n", "a\0b\n", "a\n\0") {
+    spew("$dir/bytes", $_);
+    is(gbctl('pin', "\@$dir/bytes")->{err},
+        "gbctl: $dir/bytes: not a text file in UTF-8\n", 'not a text file');
+}
+is(gbctl('pin', '@')->{exit}, 2, 'an @ alone: exit 2');
 is(gbctl({ stdin => '' }, 'pin', '-')->{exit}, 2, 'no ids: exit 2');
 gbctl('set', 'a', 'b', 'c', '--feed', 'default');
 
@@ -185,7 +195,7 @@ gbctl('assign', 'win', $three);
 is(show('win')->{assigned_window}, undef, 'assigned again without');
 
 $n = audit();
-for (['now and then', 'no window such as'], ['25:00-26:00', 'out of range'],
+for (['now and then', 'no window such as'], ['25:00-26:00', 'no window such as'],
     ['Mon-Freitag 22:00-04:00', '"mon-freitag" is no day'],
     ['22:00-04:00 Europe/Berlinn', 'there is no time zone "Europe/Berlinn"'],
     ['22:00-04:00 UTC+2', 'there is no time zone'],

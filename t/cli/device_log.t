@@ -28,7 +28,7 @@ $f->register($_, sw_version => '1.0') for qw(a b);
 is(gbctl('log', 'a')->{err}, "the log is empty\n", 'nothing yet');
 is_deeply(json('log', 'a'), [], 'nothing yet, as JSON');
 is_deeply(json('history', 'a'), [], 'no history');
-is(gbctl('history', 'a')->{err}, "nothing was tried yet\n", 'says so');
+is(gbctl('history', 'a')->{err}, "no actions\n", 'says so');
 
 my $x = $f->fetch('a');
 $f->report('a', $x, 'proceeding', 'none', 'Downloading', 'Downloaded 40%');

@@ -130,6 +130,10 @@ is($r->{exit}, 2, 'wrong: exit 2');
 $r = gbctl('list', '--filter', 'feed=prod and hwmodel=x');
 is($r->{err}, qq{gbctl: --filter, column 15: unknown field "hwmodel", did }
     . qq{you mean "hw_model"?\n}, 'the contract\'s error');
+like(gbctl('list', '--filter', 'zzz=1')->{err}, qr/unknown\ field\ "zzz",
+    \ there\ are\ feed,\ .*\ target_version\ and\ attr[.]NAME\n\z/x, 'near none: those there are');
+like(gbctl('list', '--sort', 'name foo')->{err}, qr/after "name" comes "asc" or/,
+    'a known column, in no order');
 is(decode_json(gbctl('list', '-o', 'json', '--filter', 'x')->{err})->{error}
     {code}, 'usage', 'as JSON');
 is(gbctl('list', '--filter', "id=\xff")->{exit}, 2, 'no UTF-8');
@@ -165,7 +169,7 @@ is($s->value(q{SELECT assigned_software_id FROM goosebit.device
 
 $r = gbctl('delete', '--filter', 'id=never');
 is($r->{exit}, 1, 'delete asks');
-like($r->{err}, qr/refused without a terminal.*takes, now 1 devices/,
+like($r->{err}, qr/refused without a terminal.*takes, now 1 device,/,
     'with a count');
 is(gbctl('delete', '--filter', 'id=never', '--yes', '-o', 'name')->{out},
     "never\n", 'delete');

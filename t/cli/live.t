@@ -180,4 +180,16 @@ subtest 'lines that follow' => sub {
     }
 };
 
+subtest 'questions' => sub {
+    for (["n\n", 'no'], ["\cD", 'the end of input']) {
+        my ($answer, $name) = @$_;
+        my $t = watch('device', 'delete', 'a');
+        ok($t->wait(qr/history\? \[y\/N\]/), "$name: asked");
+        $t->send($answer);
+        is($t->end, 1, "$name: exit 1");
+        like($t->raw, qr/\[y\/N\] n?\r?\ngbctl: nothing was done\r?\n\z/,
+            "$name: and told on a line of its own");
+    }
+};
+
 done_testing;

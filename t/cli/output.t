@@ -45,11 +45,39 @@ is_deeply([map { $_->{name} } @{$r->{json}}],
 is_deeply([map { decode_json($_) }
         split /\n/, $s->gbctl(@list, '-o', 'jsonl')->{out}], $r->{json},
     'jsonl: the same');
+my $line = $s->gbctl(@list, '-o', 'jsonl')->{out};
+like($line, qr/"name":"r\xc3\xa4tselhaft, \\"quoted\\"\\u000A\\u001B\[31m",/,
+    'jsonl: what is escaped');
 is($s->gbctl(@list, '-o', 'name')->{out}, "a\nb\nc\n", 'name: ids');
 
 my $csv = $s->gbctl(@list, '-o', 'csv')->{out};
 like($csv, qr/^a,"r\xc3\xa4tselhaft, ""quoted""\n\e\[31m",/m, 'csv: quoted');
 like($csv, qr/^c,,/m, 'csv: NULL is empty');
+
+# times: of a fraction six digits or none, and years as long as they are
+
+my @times = (
+    '2026-01-31 12:00:00'         => '2026-01-31T12:00:00Z',
+    '2026-01-31 12:00:00.5'       => '2026-01-31T12:00:00.500000Z',
+    '2026-01-31 12:00:00.000001'  => '2026-01-31T12:00:00.000001Z',
+    '2026-01-31 12:00:00.123456'  => '2026-01-31T12:00:00.123456Z',
+    '12026-01-31 12:00:00.25'     => '12026-01-31T12:00:00.250000Z',
+    '0044-03-15 12:00:00 BC'      => '0044-03-15 12:00:00+00 BC',
+    'infinity'                    => undef,
+);
+
+while (my ($at, $said) = splice @times, 0, 2) {
+    $s->sql("INSERT INTO goosebit.device_seen (tenant_id, device_id, seen_at)"
+        . " SELECT 1, d.id, '$at+00' FROM goosebit.device d"
+        . " WHERE d.controller_id = 'a' ON CONFLICT (tenant_id, device_id)"
+        . " DO UPDATE SET seen_at = excluded.seen_at");
+    is(decode_json($s->gbctl(@list, qw(--filter id=a -o jsonl))->{out})
+        ->{last_seen}, $said, "jsonl: $at");
+    like($s->gbctl(@list, qw(--filter id=a -o csv))->{out},
+        qr/^a,.*,\Q${\($said \/\/ '')}\E,(?:true|false)\r$/ms, "csv: $at");
+}
+$s->sql('DELETE FROM goosebit.device_seen');
+
 
 for my $bare ({}, { LC_ALL => 'C', LANG => 'C' }) {
     $r = $s->gbctl({ env => $bare }, @list, '-o', 'wide');
@@ -67,6 +95,30 @@ for my $columns (80, 40) {
         "$columns columns: fits");
     like($out, qr/^a .*\berror\b/m, "$columns columns: id and state stay");
 }
+
+
+# 80 columns: what matters at night stays, and no room is left unused
+
+$s->sql(<<'SQL');
+INSERT INTO goosebit.device (tenant_id, controller_id, hw_model, hw_revision,
+    sw_version, feed, mode)
+SELECT 1, 'night-' || repeat(chr(96 + i), 12), 'model' || i, 'rev' || i,
+    '1.0.0-rc' || i, 'feed' || i, (ARRAY['rollout', 'latest', 'pinned'])[i]
+FROM generate_series(1, 3) i
+SQL
+
+$r = $s->gbctl({ pty => 80 }, @list, '--filter', 'id~night-*', '--no-color');
+like($r->{out},
+    qr/^ID +MODEL +VERSION +TARGET +FEED +STATE +DONE +SEEN\r?$/m,
+    '80 columns: mode and revision go first, and what is no in every row');
+like($r->{out}, qr/^no room for hw_revision, mode, online: try -o wide/m,
+    'and how to see it');
+$r = $s->gbctl({ pty => 60 }, @list, '--filter', 'id~night-*', '--no-color');
+like($r->{out}, qr/^ID +VERSION +FEED +STATE +DONE +SEEN\r?$/m,
+    '60 columns: what has room comes back');
+like($s->gbctl({ pty => 20 }, @list, '--filter', 'name~r*', '--no-color')
+    ->{out}, qr/^a .*\berror\b/m, '20 columns: still id and state');
+$s->sql("DELETE FROM goosebit.device WHERE controller_id ~ '^night'");
 
 
 # many: what is streamed takes no memory
@@ -112,6 +164,14 @@ SQL
 
     $x = $many->('jsonl', '| true; sleep 0.2');
     is($x->{err}, '', 'many: nor one that is closed at once');
+
+    # The database's connection was opened in its place, and written to.
+    for my $format (qw(jsonl json csv name table)) {
+        $x = $many->($format, '>&-');
+        is($x->{exit}, 1, "closed: $format: exit 1");
+        like($x->{err}, qr/\A.*can't write to standard output: Bad file/,
+            "closed: $format: says why");
+    }
 
     for my $format (-c '/dev/full' ? qw(jsonl json csv name table) : ()) {
         $x = $many->($format, '> /dev/full');

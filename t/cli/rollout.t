@@ -10,6 +10,16 @@ use JSON::PP;
 my $s = stack(fsync => 'off');
 my $dir = tempdir;
 
+# with no row to ask, nothing said that it is not found, and watch crashed
+
+for my $verb (qw(show devices explain watch pause resume retry abort delete)) {
+    is($s->gbctl('rollout', $verb, '7')->{err},
+        qq{gbctl: rollout "7": not found\n}, "none at all: $verb");
+}
+
+is($s->gbctl(qw(software show 7))->{err},
+    qq{gbctl: software "7": not found\n}, 'none at all: software show');
+
 for my $v ('1.0.0', '2.0.0', '3.0.0') {
     system('t/lib/fixtures/make-swu', '-o', "$dir/$v.swu", '-V', $v) == 0
         or die 'make-swu';
@@ -66,6 +76,8 @@ is($r->{out}, "2\n", 'create: prints the id');
 my $id = 2;
 is(json('create', '--software', '3', '--feed', 'x')->{id}, 3,
     'create: as JSON');
+like($s->gbctl({ pty => 80 }, 'rollout', 'list')->{out}, qr/ FAILED\b/,
+    '80 columns have room for what failed');
 
 my $show = json('show', $id);
 is($show->{name}, 'spring', 'show: name');
@@ -86,6 +98,12 @@ is(gbctl('create', '--software', '2', '--deadline', $_)->{exit}, 2,
     "a deadline of \"$_\"") for '', '0s', '5', 'h', '1h 2m', '400d';
 is(gbctl('create', '--software', '77')->{exit}, 1, 'no such software');
 is(gbctl('create')->{exit}, 2, 'no --software');
+for (['--name', "a\nb"], ['--name', 'x' x 256], ['--feed', ''],
+    ['--feed', "a\e[2J"])
+{
+    is(error('create', '--software', '2', @$_)->{code}, 'invalid',
+        "$_->[0] is text as others");
+}
 is(scalar @{json('list')}, 2, 'none of these created one');
 
 
@@ -279,5 +297,12 @@ is($s->gbctl($viewer, 'rollout', 'pause', $next)->{exit}, 4,
 is($s->value(q{SELECT count(*) FROM goosebit.audit
     WHERE verb = 'rollout.create' AND who = 'postgres'}), 5,
     'the audit log has who created them');
+
+my $quiet = json('create', '--software', '3', '--feed', 'nobody')->{id};
+is(gbctl('abort', $quiet)->{err}, "aborted, no action was open\n",
+    'abort: says what is done where no device is listed');
+is(error('retry', $quiet)->{hint},
+    'create a new one: an aborted rollout does not come back',
+    'an aborted one: what to do instead');
 
 done_testing;

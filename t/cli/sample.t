@@ -57,6 +57,22 @@ my $shown = json(qw(device show sample-gateway-010));
 ok((grep { $_ eq 'canary' } @{$shown->{tags}}), 'tags');
 like($shown->{attributes}{serial}, qr/^[0-9A-F]{8}$/, 'attributes');
 
+# A narrow terminal: lines are broken between words, and what failed is last to
+# go.
+
+for my $args (['status'], ['device', 'show', $failed->{id}],
+    ['device', 'explain', $failed->{id}], ['rollout', 'show', $half->{id}])
+{
+    my $out = $s->gbctl({ pty => 60 }, @$args, '--no-color')->{out}
+        =~ s/\xe2\x80\xa6/./gr;
+    unlike($out, qr/^[^\r\n]{61}/m, "@$args fits 60 columns");
+    like($out, qr/ FAILED\r?$/m, 'status: failures stay') if @$args == 1;
+}
+like($s->gbctl('device', 'show', $failed->{id})->{out},
+    qr/^attributes +site=.*, serial=.*, hw_model=/m, 'off it they are whole');
+like($s->gbctl('device', 'explain', $failed->{id})->{out},
+    qr/configData since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/m, 'a time as others');
+
 # Images are whole and parse.
 my $software = json(qw(software list));
 is(scalar @$software, 7, 'images');

@@ -36,9 +36,28 @@ for (
     like($r->{err}, $like, "@$args: says why");
 }
 
-my $r = simulate('--url', 'http://127.0.0.1:1', '--duration', '1');
-is($r->{exit}, 1, 'nobody there: exit 1');
-like($r->{err}, qr/"code":"unreachable"/, 'and says so');
+my $r;
+for my $url ('http://127.0.0.1:1', 'HTTP://127.0.0.1:1') {
+    $r = simulate('--url', $url, '--duration', '1');
+    is($r->{exit}, 1, "$url: nobody there: exit 1");
+    like($r->{err}, qr/"code":"unreachable"/, "$url: and says so");
+}
+
+
+# no tenant: as soon as each device has been told so, not at the end
+
+for my $tenant ('Nope', 'no such', 'a/b?c', 'x' x 300) {
+    $r = $s->gbctl('simulate', '-t', $tenant, '--devices', 3, '--duration', 50);
+    my $what = substr $tenant, 0, 10;
+    is($r->{exit}, 1, "$what: exit 1");
+    is($r->{err} =~ s/ at http:\S+\nhint: .*\n//r,
+        qq{gbctl: tenant "$tenant": not found}, "$what: said in one line");
+}
+is($r->{out} =~ /^errors +3$/m ? 1 : 0, 1, 'none of them asked again')
+    or diag($r->{out});
+like(simulate('-t', 'Nope', '--duration', 50)->{err},
+    qr/^\{"error":\{"code":"not_found","message":"tenant \\"Nope\\": /,
+    'as JSON');
 
 
 # a rollout: downloads that break off, updates that fail
@@ -69,8 +88,11 @@ is($s->value('SELECT count(*) FROM goosebit.device WHERE token IS NULL'), 0,
 
 is(simulate('--devices', 40, '--tokens', '--duration', 1, '--rate', 100)
     ->{json}{refused}, 0, 'the same seed: known again');
-cmp_ok(simulate('--devices', 40, '--tokens', '--duration', 1, '--rate', 100,
-    '--seed', 7)->{json}{refused}, '>=', 40, 'another: refused');
+$r = simulate('--devices', 40, '--tokens', '--duration', 1, '--rate', 100,
+    '--seed', 7);
+cmp_ok($r->{json}{refused}, '>=', 40, 'another: refused');
+is("$r->{exit} $r->{err}", "0 every device was refused: --tokens and "
+    . "--gateway-token are how they may ask\n", 'which is no error');
 
 
 # confirmation and cancel
@@ -129,6 +151,16 @@ like($r->{out}, qr/\r\d+s  \d+ polls\/s  p50 /, 'a terminal: live');
 my ($widest) = sort { $b <=> $a } map { length }
     map { s/\e\[K//gr } split /[\r\n]/, $r->{out};
 cmp_ok($widest, '<=', 60, 'within its width');
+
+
+# answers that no device can use: a server that is another, or has no database
+
+$s->pg('stop');
+$r = simulate('--devices', 3, '--duration', 1, '--rate', 10);
+is($r->{exit}, 1, 'no database behind it: exit 1');
+like($r->{err}, qr/"code":"failed","message":"http\S+: poll: answered with 503/,
+    'and what was answered');
+$s->pg('start');
 
 is($s->value('SELECT count(*) FROM goosebit.device'), 45,
     'nothing else came in');

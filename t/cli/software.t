@@ -10,6 +10,7 @@ use Cwd ();
 use Digest::SHA;
 use File::Find;
 use JSON::PP;
+use POSIX ();
 
 my $s = stack(fsync => 'off');
 my $dir = tempdir;
@@ -83,6 +84,12 @@ is(gbctl('add', $fresh, $other)->{exit}, 1, 'two files, one a conflict');
 is_deeply([stored()], \@before, 'neither is stored');
 is($s->value("SELECT count(*) FROM goosebit.software WHERE version = '3.0.0'"),
     0, 'nor registered');
+
+my $rival = make_swu('rival.swu', '-V', '3.0.0', '-s', '5000');
+is_deeply(error('add', $fresh, $rival), { code => 'conflict', message =>
+    'rival.swu: fresh.swu, added with it, has version 3.0.0 for the same '
+    . 'hardware' }, 'two of one version: named by file, there is no id');
+is_deeply([stored()], \@before, 'neither is stored');
 
 $r = gbctl('add', '--dry-run', $fresh);
 is($r->{exit}, 0, 'dry run: exit 0');
@@ -226,10 +233,17 @@ is(scalar(grep { /remote\.swu$/ } stored()), 0,
 is($s->value("SELECT uri FROM goosebit.software WHERE version = '9.0.0'"),
     $secret, 'remote: the device will get all of it');
 is($s->value("SELECT uri FROM goosebit_admin.software_files('DEFAULT',
-    '{9.0.0}')", user => 'reader'), $masked,
+    '{9.0.0}')", user => 'reader'), undef,
     'remote: nor is it to who only reads');
 is(gbctl('add', '--url', $web->url . '/www/no.swu')->{exit}, 1,
     'remote: not found is exit 1');
+like(gbctl('add', '--url', "$url x")->{err}, qr/^gbctl: --url is not a URL\n/,
+    'remote: a space in the URL');
+like(run(['bash', '-c', 'ulimit -f 1; exec "$@"', 'bash', 'env',
+    (map { "$_=" . $s->env->{$_} } keys %{$s->env}), $s->env->{GBCTL},
+    'software', 'add', '--url', $url])->{err},
+    qr{^gbctl: no temporary file in /tmp: File too large$},
+    'remote: no room for it');
 is(gbctl('add', '--url', $url, '--sha256', '0' x 64)->{exit}, 1,
     'remote: another digest is refused');
 
@@ -260,9 +274,58 @@ is_deeply([map { [$_->{state}, $_->{where}] } grep { $_->{state} ne 'ok' }
     [missing => $masked], [unknown => 'ab/' . 'c' x 62 . '/lost.swu']],
     'verify: damaged, missing, and what is nobody\'s');
 like($r->{err}, qr/3 of \d+ are not what they were/, 'verify: counts them');
+
+# Who only reads may, and sees the same, but for URLs with passwords.
+my @reader = { env => { PGUSER => 'reader' } };
+my $read = $s->gbctl(@reader, qw(software verify --all -o json));
+is($read->{exit}, 1, 'verify: as a viewer, too');
+my @same = grep { ($_->{where} // '') ne $masked } @{$r->{json}};
+is_deeply([grep { $_->{where} ne $masked } @{$read->{json}}], \@same,
+    'verify: a viewer sees the same');
+is_deeply([map { "$_->{state}: $_->{reason}" } grep { $_->{where} eq $masked }
+    @{$read->{json}}],
+    ['unreadable: its URL has a password, which is for operators'],
+    'verify: but gets no password');
+is($s->gbctl(@reader, qw(software get 9.0.0 -O), "$dir/got")->{exit}, 4,
+    'get: nor does one who would download it');
+
+# A file is there before its software is committed: that is waited for.
+my $adds = $s->psql;
+$adds->query('BEGIN');
+$adds->query('SELECT goosebit.store_lock()');
+$adds->query("INSERT INTO goosebit.software (tenant_id, name, version,
+        version_key, format, filename, size, sha256, sha1, md5)
+    SELECT tenant_id, name, '9.9.9', version_key, format, 'lost.swu', 4,
+        'ab' || repeat('c', 62), sha1, md5
+    FROM goosebit.software LIMIT 1");
+my $child = fork // die;
+if ($child == 0) {
+    my $states = join ' ', sort map { $_->{state} }
+        @{$s->gbctl(@reader, qw(software verify --all -o json))->{json}};
+    spew("$dir/states", $states);
+    POSIX::_exit(0);
+}
+ok(wait_for(sub { $s->value("SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND NOT granted") }), 'verify: waits');
+$adds->query('COMMIT');
+waitpid $child, 0;
+unlike(slurp("$dir/states"), qr/unknown/, 'verify: and knows whose it is');
+like(slurp("$dir/states"), qr/missing/, 'verify: with the rest');
+$s->sql("DELETE FROM goosebit.software WHERE version = '9.9.9'");
+
 is(gbctl('verify', '--all', '1')->{exit}, 2, 'verify: software and --all');
 is(gbctl('verify')->{exit}, 2, 'verify: neither');
 is(gbctl('verify', '99')->{exit}, 1, 'verify: not found');
+
+
+# names as everywhere
+
+my $named = make_swu('named.swu', '-V', '77.0', '-n', 'demo');
+for my $bad ('', "a\nb", 'x' x 256) {
+    is(error('add', $named, '--name', $bad)->{code}, 'invalid', 'add: no name');
+}
+is(error('add', $named, '--min-version', '')->{code}, 'invalid',
+    'add: no least version');
 
 
 # get
@@ -283,6 +346,22 @@ unlink $s->artifacts . "/$elsewhere_file";
 is(error('get', $id, '-O', "$dir/got")->{code}, 'not_found',
     'get: missing');
 
+# "-O /dev/null" put a file in the place of /dev/null
+
+my ($link, $pipe) = map { "$dir/$_" } qw(link pipe);
+spew("$dir/aim", 'before');
+symlink 'aim', $link;
+POSIX::mkfifo($pipe, 0600);
+is(gbctl('get', '9.0.0', '-O', $link)->{exit}, 0, 'get: through a link');
+ok(-l $link, 'get: which stays');
+is(slurp("$dir/aim"), slurp("$dir/remote.swu"), 'get: the same bytes');
+$child = fork // die;
+exec 'timeout', 10, 'cp', $pipe, "$dir/piped" if !$child;
+is(gbctl('get', '9.0.0', '-O', $pipe)->{exit}, 0, 'get: to a pipe');
+ok(-p $pipe, 'get: which stays');
+waitpid $child, 0;
+is(slurp("$dir/piped"), slurp("$dir/remote.swu"), 'get: the same bytes');
+
 my $here = Cwd::getcwd();
 my $bin = Cwd::abs_path($s->env->{GBCTL});
 ($id) = map { $_->{id} } grep { $_->{version} eq '9.0.0' } @{json('list')};
@@ -297,5 +376,37 @@ is($r->{exit}, 0, 'get: under its own name');
 is(slurp("$cwd/remote.swu"), slurp("$dir/remote.swu"), 'get: the same bytes');
 is($again->{exit}, 1, 'get: which is not overwritten unasked');
 like($again->{err}, qr/^hint: -O FILE/m, 'get: with a hint');
+
+
+# restore: what is in use can be neither deleted nor added, but mended
+
+{
+    my $image = make_swu('mend.swu', '-V', '88.0', '-n', 'mend', '-s', 5000);
+    gbctl('add', $image);
+    my $rollout = $s->gbctl(qw(rollout create --software 88.0 --feed mend));
+    my ($stored) = map { $s->artifacts . "/$_" } grep { /mend\.swu/ } stored();
+    rename $image, "$dir/from-backup";
+    my $restore = sub { gbctl('restore', "$dir/from-backup") };
+    my $state = sub { json('verify', '88.0')->[0]{state} };
+
+    spew($stored, 'x');
+    is(gbctl('delete', '88.0', '-y')->{exit}, 1, 'restore: it is in use');
+    is(gbctl('add', "$dir/from-backup")->{exit}, 1, 'restore: and there');
+    is($s->gbctl({ env => { PGUSER => 'reader' } }, qw(software restore),
+        "$dir/from-backup")->{exit}, 4, 'restore: not for who only reads');
+    is($state->(), 'damaged', 'restore: who changed nothing');
+    like($restore->()->{out}, qr/^ *\d+ +mend +88\.0 +mend\.swu /m,
+        'restore: says what');
+    is($state->(), 'ok', 'restore: mended, of another name');
+    unlink $stored;
+    rmdir $stored =~ s{/[^/]+$}{}r;
+    is($restore->()->{exit}, 0, 'restore: what is lost');
+    is($state->(), 'ok', 'restore: is there again');
+    like(gbctl('restore', "$dir/from-backup", $named)->{err},
+        qr/named\.swu: is no stored software's\nhint: .*software add/,
+        'restore: of no software');
+    is(scalar(grep { /named/ } stored()), 0, 'restore: and not stored');
+    is_deeply([glob $s->artifacts . '/.gb-*'], [], 'restore: nothing half');
+}
 
 done_testing;

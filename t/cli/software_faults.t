@@ -6,8 +6,10 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
+use Cwd ();
 use Digest::SHA;
 use File::Find;
+use POSIX ();
 
 my $s = stack(nginx => 0, fsync => 'off');
 my $dir = tempdir;
@@ -79,6 +81,40 @@ SKIP: {
     is($fits->{exit}, 0, 'what fits is taken after that');
     $s->gbctl('software', 'delete', '0.0.1');
     $s->sql('DELETE FROM goosebit.software');
+}
+
+
+# ^C takes away what is half written
+
+sub interrupted {
+    my ($signal, $glob, $cwd, @args) = @_;
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        my $gbctl = Cwd::abs_path($s->env->{GBCTL});
+        %ENV = (%ENV, %{$s->env});
+        chdir $cwd;
+        $SIG{$signal} = 'DEFAULT';
+        { no warnings; exec $gbctl, 'software', @args; }
+        POSIX::_exit(127);
+    }
+    my $until = time + 20;
+    my @there;
+    1 until @there = glob $glob or waitpid($pid, 1) || time > $until;
+    kill $signal => $pid;
+    waitpid $pid, 0;
+    is($? & 127, { INT => 2, TERM => 15 }->{$signal},
+        "$args[0]: ended by SIG$signal");
+    is(scalar @there, 1, "$args[0]: in the middle of a file");
+    is_deeply([glob $glob], [], "$args[0]: which is gone");
+}
+
+{
+    my $huge = make('3.0.0', 64 * 1024 * 1024);
+    interrupted(INT => $s->artifacts . '/.gb-*', '.', 'add', $huge);
+    is(add('-q', $huge)->{exit}, 0, 'added after all');
+    mkdir "$dir/get";
+    interrupted($_ => "$dir/get/.gb-*", "$dir/get", 'get', '3.0.0') for qw(INT TERM);
+    is($s->gbctl(qw(-q software delete 3.0.0))->{exit}, 0, 'and deleted');
 }
 
 

@@ -275,6 +275,16 @@ like(gbctl('get', '1', '-O', "$dir/bad")->{err}, qr/NoSuchKey/,
     'get: missing is said');
 
 
+# restore
+
+is(gbctl('restore', $one, $big)->{exit}, 0, 'restore: exit 0');
+is_deeply([map { $_->{state} } @{json('verify', '1', '2')}], ['ok', 'ok'],
+    'restore: the missing and the damaged');
+is_deeply([grep { $_ ne 'foreign' } $s3->uploads], [],
+    'restore: nothing is pending');
+$s3->request('DELETE', "/artifacts/$path");
+
+
 # delete
 
 is(gbctl('delete', '2')->{exit}, 0, 'delete: exit 0');

@@ -176,6 +176,8 @@ like($s->gbctl({ pty => 50 }, 'status')->{out},
     qr/^no room for .*: try -o wide$/m, 'and says what it left out');
 unlike($s->gbctl({ pty => 80 }, 'status', '--no-color')->{out},
     qr/\e\[3/, '--no-color');
+like($s->gbctl({ pty => 80, env => { NO_COLOR => '' } }, 'status')->{out},
+    qr/\e\[3/, 'NO_COLOR, empty: as if it were not there');
 unlike($s->gbctl({ pty => 80, env => { NO_COLOR => 1 } }, 'status')->{out},
     qr/\e\[3/, 'NO_COLOR');
 

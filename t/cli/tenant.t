@@ -139,6 +139,11 @@ subtest 'delete' => sub {
     is_deeply(json('delete', 'Empty', '-y'), { name => 'Empty',
         devices => 0, software => 0, rollouts => 0 }, 'an empty one');
     is(tenant('delete', 'Empty', '-y')->{exit}, 1, 'not twice');
+    is(tenant('delete', 'Empty', @$_)->{err},
+        qq{gbctl: tenant "Empty": not found\n}, "no question: @$_")
+        for [], ['--force'];
+    like(tenant('delete', 'DEFAULT', '--force')->{err},
+        qr/^gbctl: refused without a terminal/, 'a question');
 
     my @left = $s->sql(q{SELECT c.oid::regclass::text
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

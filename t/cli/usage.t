@@ -65,6 +65,12 @@ for (
     [['db'], 'a verb is missing after "db"', ' db'],
     [['statu'], 'unknown noun "statu", did you mean "status"?', ''],
     [['xyzzy'], 'unknown noun "xyzzy"', ''],
+    [['rollout', 'remove'], 'unknown verb "rollout remove"', ' rollout'],
+    [['rollout', 'stop'], 'unknown verb "rollout stop"', ' rollout'],
+    [['rollout', 'LSIT'],
+        'unknown verb "rollout LSIT", did you mean "list"?', ' rollout'],
+    [['db', 'status', '-o', 'yaml'], 'unknown output format "yaml", not '
+        . 'table, wide, json, jsonl, csv or name', ' db status'],
     [['db', 'stauts'],
         'unknown verb "db stauts", did you mean "status"?', ' db'],
     [['db', 'xyzzy'], 'unknown verb "db xyzzy"', ' db'],
@@ -80,6 +86,10 @@ for (
         ' db status'],
     [['-t', 'a', 'db', 'status', '-t', 'b'],
         'option "--tenant" is given twice', ' db status'],
+    [['--db', '', 'db', 'status'],
+        'option "--db" needs a value (URI), not ""', ''],
+    [['db', 'status', '--config='],
+        'option "--config" needs a value (FILE), not ""', ' db status'],
     [['db', 'status', '-o', 'jsn'],
         'unknown output format "jsn", did you mean "json"?', ' db status'],
     [['db', 'status', '-o', 'xyzzy'], 'unknown output format "xyzzy", not '

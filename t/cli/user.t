@@ -7,6 +7,8 @@ use Goosebit::Fleet;
 use Goosebit::Pty;
 use Goosebit::Test;
 
+use Digest::SHA qw(sha256);
+
 my $s = stack(fsync => 'off');
 my $f = Goosebit::Fleet->new($s);
 my $odd = q(o'brien "x" \\);
@@ -95,6 +97,26 @@ subtest 'never more than rights here' => sub {
         qr/42501/, 'and has no CREATEROLE');
 };
 
+# PostgreSQL shows who asks for it the plans of what runs in our name, too, with
+# what stands in them as constants.
+subtest 'what a viewer does not read' => sub {
+    is($s->gbctl({ stdin => "S3cret\n" }, 'device', 'add', 'tok', '--token',
+        '-')->{exit}, 0, 'a device with a token');
+    my $digest = join '\s+', map { $_ - ($_ > 127 ? 256 : 0) }
+        unpack 'C*', sha256('S3cret');
+    my $shown = sub { $s->_psql("SET client_min_messages = log;
+        SET plan_cache_mode = force_custom_plan; SET debug_print_$_[0] = on;
+        SELECT * FROM goosebit_admin.device_show('DEFAULT', 'tok', 60, NULL);
+        SELECT * FROM goosebit_admin.device_explain('DEFAULT', 'tok', 60,
+            NULL, 'setup')", user => $_[1])->{err} };
+    for my $what (qw(parse rewritten plan)) {
+        my $err = $shown->($what, 'the-viewer');
+        like($err, qr/COMMANDTYPE/i, "$what: the call itself is shown");
+        unlike($err, qr/\s$digest\s/, 'the token\'s digest is not');
+        cmp_ok(length $err, '<', 100_000, 'nor anything else');
+    }
+};
+
 subtest 'set and delete' => sub {
     is(user('set', 'the-operator', '--rights', 'viewer')->{exit}, 0, 'set');
     is(as('the-operator', 'device', 'set', 'a', '--feed', 'y')->{exit}, 4,
@@ -114,6 +136,13 @@ subtest 'set and delete' => sub {
     $s->sql('GRANT CREATE ON SCHEMA public TO "the-viewer"');
     is(error(user('delete', 'the-viewer', '-y', '-o', 'json'))->{code},
         'in_use', 'one that was granted more is told');
+    for (['--password', '-'], ['--no-password']) {
+        is(error($s->gbctl({ stdin => "s3cret\n" }, 'user', 'set',
+            'the-viewer', @$_, '-o', 'json'))->{code}, 'in_use',
+            "and keeps the password: @$_");
+    }
+    is(user('set', 'the-viewer', '--rights', 'operator')->{exit}, 0,
+        'while rights here are ours to give');
 };
 
 subtest 'passwords' => sub {
@@ -167,5 +196,8 @@ subtest 'passwords' => sub {
     is($t->end, 130, '^C ends it');
     like($t->modes, qr/(?<!-)\becho\b/, 'and echo is on again');
 };
+
+is($s->gbctl('user', 'delete', 'nobody-here')->{err},
+    qq{gbctl: user "nobody-here": not found\n}, 'no question for nobody');
 
 done_testing;

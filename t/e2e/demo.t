@@ -46,5 +46,13 @@ for my $serve (1, 0) {
 my $r = run(['ci/demo', '--port']);
 isnt($r->{exit}, 0, 'an option without its value');
 is(run(['ci/demo', '--nonsense'])->{exit}, 2, 'an unknown option');
+$r = run(['ci/demo', '--dir', "$tmp/a demo"]);
+is($r->{exit}, 2, 'a directory that SWUpdate can\'t work in');
+like($r->{err}, qr/without blanks/, 'is refused');
+ok(!-e "$tmp/a demo", 'before anything is done');
+$r = run(['ci/demo', '--port', 'x']);
+isnt($r->{exit}, 0, 'no port');
+my ($made) = $r->{err} =~ m{(/tmp/goosebit-demo\.\w+)/};
+ok($made && !-e $made, 'leaves no directory') or diag($r->{err});
 
 done_testing;

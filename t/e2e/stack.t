@@ -77,6 +77,20 @@ is(stack_of('up', $dir)->{exit}, 0, 'up again with the same data');
 is(stack_of('down', $dir)->{exit}, 0, 'down');
 ok(!-e $dir, 'gone');
 
+# A reload of an nginx that does not run is an error, and reaches nobody else.
+{
+    my $up = "$tmp/reload";
+    stack_of('up', $up);
+    stack_of('nginx stop', $up);
+    my $try = run(['setsid', '-w', 'sh', '-c',
+        'ci/stack nginx reload "$1"; echo "rc=$?"', 'sh', $up]);
+    is($try->{out}, "rc=1\n", 'no reload without nginx');
+    like($try->{err}, qr/nginx does not run/, 'and why');
+    stack_of('nginx start', $up);
+    is(stack_of('nginx reload', $up)->{exit}, 0, 'with it, one');
+    stack_of('down', $up);
+}
+
 # What can't start says why and leaves nothing.
 my $r = stack_of('up', "$tmp/bad", GB_NGINX_HTTP => 'nonsense;');
 is($r->{exit}, 1, 'a wrong configuration');

@@ -9,7 +9,8 @@ use Goosebit::Device;
 use Digest::SHA qw(sha1_hex);
 use Digest::MD5 qw(md5_hex);
 
-my $s = stack(fsync => 'off', workers => 1, server => <<'CONF');
+my $s = stack(fsync => 'off', workers => 1,
+    http => 'goosebit_open_file_cache max=4 inactive=1s;', server => <<'CONF');
 location /cached/ { goosebit; open_file_cache max=10 inactive=1h; sendfile on; }
 location /direct/ { goosebit; directio 512; }
 location /plain/ { goosebit; sendfile off; gzip on; gzip_types *;
@@ -234,19 +235,24 @@ subtest 'a slow client' => sub {
 };
 
 
+# What the store holds is looked at each second.
 subtest 'the store' => sub {
     my $n = () = $s->error_log =~ /artifact:/g;
     is($n, 0, 'nothing to complain of so far');
 
+    is($s->get($url)->{status}, 200, 'is open');
     rename $stored, "$stored.away" or die;
+    sleep 2;
     empty($s->get($url), 404, 'a missing file');
-    like($s->error_log, qr/\[error\].*artifact: open\(\) ".*" failed \(2:/,
+    like($s->error_log,
+        qr/\[error\].*artifact: (?:open|stat)\(\) ".*" failed \(2:/,
         'is logged');
     empty($s->head($url), 404, 'HEAD');
 
     mkdir $stored or die;
     empty($s->get($url), 404, 'a directory');
     rmdir $stored;
+    sleep 2;
 
     spew($stored, substr $bytes, 0, -1);
     empty($s->get($url), 503, 'a truncated file');
@@ -254,6 +260,7 @@ subtest 'the store' => sub {
     like($s->error_log, qr/artifact: ".*" has \d+ bytes instead of \d+/,
         'is logged');
     unlink $stored;
+    sleep 2;
 
     symlink "$stored.away", $stored or die;
     is($s->get($url)->{status}, 200, 'a link');
@@ -261,8 +268,10 @@ subtest 'the store' => sub {
     unlink $stored;
 
     rename "$stored.away", $stored;
+    sleep 2;
     is($s->get($url)->{status}, 200, 'and all is well again');
-    is(open_files(), 0, 'no descriptor stays open');
+    is(open_files(), 1, 'it stays open');
+    ok((wait_for { open_files() == 0 } 10), 'until nobody asks for it');
 };
 
 

@@ -52,6 +52,7 @@ for my $method (qw(GET HEAD)) {
         is($r->{headers}{location}, "http://$at", 'leads there');
     }
 }
+is($s->get('/status')->{json}{requests}{artifact}{302}, 6, 'and is counted');
 empty($s->get($url), 401, 'not without credentials');
 $s->get("/DEFAULT/controller/v1/other", headers => [Authorization =>
     'TargetToken Other']);

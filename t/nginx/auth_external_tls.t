@@ -148,6 +148,10 @@ subtest 'wrong URLs' => sub {
         my $r = Goosebit::Conf::check($s, $s->dir . '/nginx.conf');
         ok($r->{exit} != 0, $url =~ s/Passw0rd/.../r);
         like($r->{err}, $why, 'and why');
+        my ($before) = slurp($file) =~ /(.*)external_url/s;
+        my $line = 1 + ($before =~ tr/\n//);
+        like($r->{err}, qr/\Q$file\E:$line: device_auth\.external_url: /,
+            'and where');
         unlike($r->{err}, qr/Passw0rd/, 'no password told');
     }
 };

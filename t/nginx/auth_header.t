@@ -24,6 +24,7 @@ my $s = stack(fsync => 'off',
             goosebit_trusted_header X-Device X-Ca-%d;
             goosebit_issuer_hash aa11;
             location /own/off/ { goosebit; goosebit_trusted_header off; }
+            location /own/OFF/ { goosebit; goosebit_trusted_header OFF; }
         }
         location /any/ { goosebit; goosebit_trusted_header X-Ssl-Client-Cn; }
         location /empty/ {
@@ -49,6 +50,8 @@ for (['its name and issuer', 200, $cn, 'd', $one, 'aa11'],
     ['header names in any case', 200, 'x-ssl-client-cn', 'd',
         'X-SSL-ISSUER-HASH-1', 'aa11'],
     ['the second of its chain', 200, $cn, 'd', $one, 'cc', $two, 'bb22'],
+    ['a third after an empty one', 401, $cn, 'd', $one, 'cc', $two, '',
+        'X-Ssl-Issuer-Hash-3', 'aa11'],
     ['a second without a first', 401, $cn, 'd', $two, 'aa11'],
     ['none of them', 401, $cn, 'd', $one, 'cc33'],
     ['part of one', 401, $cn, 'd', $one, 'aa1'],
@@ -76,6 +79,8 @@ is(status("/own/$v1/d", 'X-Device', 'd', 'X-Ca-1', 'aa11'), 200,
     'headers of one\'s own');
 is(status("/own/off/$v1/d", 'X-Device', 'd', 'X-Ca-1', 'aa11'), 401,
     'switched off further in');
+is(status("/own/OFF/$v1/d", 'off', 'd', 'X-Ssl-Issuer-Hash-1', 'aa11'), 401,
+    'in any letters: there is no header of that name');
 is(status("/any/$v1/d", $cn, 'd'), 200, 'any issuer');
 is(status("/any/$v1/e", $cn, 'd'), 401, 'not any device');
 is(status("/empty/$v1/d", $cn, 'd', $one, ''), 401, 'no issuer at all');
@@ -100,12 +105,15 @@ for (['goosebit_trusted_header "";', qr/name of a header/],
     ['goosebit_registration rate=0/s;', qr/rate=N\/s/],
     ['goosebit_registration rate=5;', qr/rate=N\/s/],
     ['goosebit_auth_request auth;', qr/URI of this server/],
-    ['goosebit_auth_timeout 0;', qr/must not be 0/],
+    ['goosebit_auth_timeout 0;', qr/must not be 0 in \S+bad\.conf:LINE$/m],
+    ['goosebit_status;', qr/"goosebit" directive is duplicate/],
     ['goosebit_auth_ca /nowhere.pem;', qr/nowhere\.pem/])
 {
     my ($directive, $why) = @$_;
     my $conf = slurp($s->dir . '/nginx.conf');
     $conf =~ s/location \/cn\/ \{/$& $directive/;
+    my $line = 1 + ($` =~ tr/\n//);
+    $why = qr/@{["$why" =~ s{LINE}{$line}r]}/;
     my $dir = tempdir();
     spew("$dir/bad.conf", $conf);
     my $r = Goosebit::Conf::check($s, "$dir/bad.conf");

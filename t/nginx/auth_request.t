@@ -85,7 +85,11 @@ subtest 'answers' => sub {
     }
     is(poll("/no/$v1/x", 'yes')->{status}, 401, 'return 403');
     is(poll("/dead/$v1/x", 'yes')->{status}, 503, 'nobody there');
+    unlike($s->error_log, qr/asked no service/, 'of which no log speaks');
     is(poll("/missing/$v1/x", 'yes')->{status}, 401, 'no such location');
+    ok($s->wait_log(
+        qr{\[error\].* "/nowhere" asked no service, .* with 404,}),
+        'which the log says');
     is(devices(), $before, 'nobody was registered');
     $auth->asked;
     is(poll("/$v1/x")->{status}, 401, 'no token');
@@ -151,6 +155,10 @@ subtest 'remembered' => sub {
     is(scalar(() = $auth->asked), 1, 'is asked for once');
     is(poll("/both/$v1/mem", 'yes-m')->{status}, 200, 'by another URI');
     is(scalar(() = $auth->asked), 1, 'is another');
+    is($c->curl("https://localhost:$h2/$v1/mem", ca => 'server',
+        args => ['-H', 'Authorization: TargetToken yes-m'])
+        ->{status}, 200, 'that URI of another server');
+    is(scalar(() = $auth->asked), 1, 'may be another service');
     is(poll("/forever/$v1/mem", 'yes-m')->{status}, 200, 'cache 0') for 1 .. 2;
     is(scalar(() = $auth->asked), 2, 'keeps nothing');
     is(poll("/$v1/mem", 'no-m')->{status}, 401, 'a no') for 1 .. 2;

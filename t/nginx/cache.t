@@ -233,11 +233,17 @@ for (['another token', 401, token('t-b')],
         ['zone=:1m', qr/needs a zone's name and size/],
         ['zone=fleet', qr/needs a zone's name and size/],
         ['zone=fleet:much', qr/needs a zone's name and size/],
+        ['zone=fleet:2g', qr/needs a zone's name and size, .* with k or m/],
         ['zone=fleet:500k', qr/zone "fleet" is too small: at least 512k/],
+        ['zone=fleet:1m huge_pages=maybe',
+            qr/invalid parameter "huge_pages=maybe"/],
+        ['off huge_pages=on', qr/takes "zone=NAME:SIZE" or "off"/],
         ['off; goosebit_cache zone=fleet:1m',
             qr/"goosebit_cache" directive is duplicate/],
-        ['off; goosebit_sync 0', qr/"goosebit_sync" must not be 0/],
+        ['off; goosebit_sync 0', qr/"goosebit_sync" directive must not be 0/],
         ['off; goosebit_sync 1m', qr/"goosebit_stale" must be longer than/],
+        ["off; goosebit_stale 5s;\n\ngoosebit_sync 5s",
+            qr/"goosebit_stale" must be longer than/],
         ['off; goosebit_stale x', qr/"goosebit_stale" directive invalid/],
     ) {
         my ($text, $error) = @$_;
@@ -248,6 +254,11 @@ for (['another token', 401, token('t-b')],
         my @lines = grep { /\[emerg\]/ } split /\n/, $r->{err};
         is(@lines, 1, 'in one line');
         like($lines[0], $error, 'that says why');
+
+        # the directive that was wrong is the last one of what was put in
+        my ($before) = slurp($file) =~ /(.*\Q$text\E)/s;
+        my $line = 1 + ($before =~ tr/\n//);
+        like($lines[0], qr/ in \Q$file\E:$line$/, 'and where');
     }
 }
 

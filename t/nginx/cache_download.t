@@ -90,6 +90,13 @@ for (['all of it', 'GET'], ['HEAD', 'HEAD'],
     like($got->{cache}, qr/^HIT\b/, "$name: without SQL");
 }
 
+{
+    my $other = $path =~ s{^/DEFAULT/}{/Default/}r;
+    warm('a', $other);
+    is(ask($s, 'GET', 'a', $other)->{bytes}, ask($plain, 'GET', 'a', $path)
+        ->{bytes}, 'the tenant in other letters: the same');
+}
+
 # ---- no SQL
 
 {

@@ -127,6 +127,13 @@ subtest 'a deployment' => sub {
         is($h->{status}, 'RUNNING', 'status');
     }
 
+    fine($d->feedback($id, 'proceeding', 'none', details => [1 .. 100]),
+        'feedback') for 1 .. 11;
+    is(scalar @{$s->get($d->path('deploymentBase', $id)
+        . "?actionHistory=$_->[0]")->{json}{actionHistory}{messages}},
+        $_->[1], "the newest $_->[0]")
+        for [1050, 1050], [99999999999, 1103], [-1, 1103];
+
     is($d->get("deploymentBase/$_")->{status}, 404, "another id: $_")
         for $id + 1, "0$id", "+$id", "$id.0", $id + 2 ** 32, "-$id";
     my $other = device('dev2');

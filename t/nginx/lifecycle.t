@@ -163,6 +163,10 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
         ['"service=x"', qr/"service" is not supported/],
         ['"nonsense=1 password=secret"', qr/invalid connection string/],
         ['"host=nowhere.invalid"', qr/database host "nowhere\.invalid"/],
+        ['"sslmode=bogus password=secret"', qr/invalid sslmode value: "bogus"/],
+        ['"host=/tmp,/run port=1,99999"', qr/invalid port number: "99999"/],
+        ['"target_session_attrs=x"', qr/invalid target_session_attrs value/],
+        ['"hostaddr=1.2.3"', qr/invalid hostaddr "1\.2\.3"/],
     ) {
         my ($info, $re) = @$_;
         spew($conf, $nginx =~ s/goosebit_database [^;]*;/goosebit_database $info;/r);
@@ -173,10 +177,22 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
         unlike($r->{err}, qr/secret/, 'but no password');
     }
 
+    spew($conf, $nginx =~ s/(goosebit_database )[^;]*;/$1"hostaddr=fe80::1%lo";/r);
+    is(run([@test])->{exit}, 0, 'an address that an interface is named by');
+
     spew($conf, $nginx =~ s/goosebit_database [^;]*;//r);
     is(run([@test])->{exit}, 0, 'db_uri of goosebit.yaml will do');
-    spew($yaml, $good =~ s/^db_uri:.*$//mr);
+    spew($yaml, "# one\n# two\n"
+        . $good =~ s/^db_uri:.*\n//mr . "db_uri: host=nowhere.invalid\n");
+    my $line = () = slurp($yaml) =~ /\n/g;
     my $r = run([@test]);
+    isnt($r->{exit}, 0, 'a wrong one');
+    like($r->{err}, qr/host "nowhere\.invalid" in \Q$yaml\E:$line$/m,
+        'is blamed on its line');
+    like(run(['env', 'GOOSEBIT_DB_URI=port=abc', @test])->{err},
+        qr/value "abc".* in GOOSEBIT_DB_URI$/m, 'or on its variable');
+    spew($yaml, $good =~ s/^db_uri:.*$//mr);
+    $r = run([@test]);
     isnt($r->{exit}, 0, 'without any');
     like($r->{err}, qr/no database: neither "goosebit_database" nor db_uri/,
         'says so');

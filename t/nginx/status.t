@@ -22,6 +22,8 @@ is_deeply($j->{polls}, { hit => 0, miss => 0, stale => 0, bypass => 6 },
 is($j->{requests}{poll}{200}, 6, 'requests by endpoint and status');
 is($j->{requests}{configData}{400}, 1, 'refused ones');
 is($j->{requests}{other}{404}, 1, 'and paths that are none');
+is($s->get(ddi('x' x 9000))->{status}, 414, 'a line that is too long');
+is($s->get('/status')->{json}{requests}{other}{414}, 1, 'is counted as that');
 is($j->{db}{connections}, 4, 'connections of all workers');
 is($j->{db}{errors}, 0, 'no error');
 ok($j->{db}{seconds} > 0, 'time spent');

@@ -1,7 +1,7 @@
 -- What every function and table must be, asked of the catalogue.
 
 \i t/sql/lib.psql
-SELECT plan(19);
+SELECT plan(20);
 
 CREATE VIEW t.f AS
 SELECT p.oid, p.pronamespace::regnamespace::text AS schema, p.proname,
@@ -21,6 +21,12 @@ SELECT is_empty($$
       AND NOT COALESCE('search_path=pg_catalog, pg_temp' = ANY (proconfig),
                        false)
 $$, 'API functions set search_path to pg_catalog, pg_temp');
+
+SELECT is_empty($$
+    SELECT signature FROM t.f
+    WHERE schema = 'goosebit_admin'
+      AND NOT COALESCE('client_min_messages=notice' = ANY (proconfig), false)
+$$, 'what gbctl may call sends nobody its plans');
 
 SELECT is_empty($$
     SELECT signature FROM t.f
@@ -80,8 +86,8 @@ SELECT is_empty($$
     SELECT signature FROM t.f
     WHERE schema = 'goosebit_admin'
       AND has_function_privilege('goosebit_viewer', oid, 'execute')
-          <> (provolatile <> 'v')
-$$, 'a viewer may what is not VOLATILE, and no more');
+          <> (provolatile <> 'v' OR proname = 'software_settled')
+$$, 'a viewer may what is not VOLATILE, and wait, and no more');
 
 SELECT is_empty($$
     SELECT signature FROM t.f

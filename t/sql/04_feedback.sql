@@ -152,6 +152,17 @@ SELECT is((t.row('two')).state, 'running', 'the new action''s state stays');
 SELECT isnt(t.open('two'), NULL, 'it is still open');
 SELECT ok((t.row('two')).force_update, 'and still forced');
 
+-- So does a first proceeding: what is shown is the new action's.
+SELECT t.dev('shown'); SELECT t.link('shown');
+SELECT (t.act('shown')).id AS old \gset
+SELECT t.cancel('shown', 'operator', true);
+SELECT t.set('shown', 'force_update = true');
+SELECT t.link('shown'); SELECT t.fb('shown', 'proceeding');
+SELECT (t.row('shown')).log_from AS shown \gset
+SELECT is(t.fb('shown', 'proceeding', 'none', 'deployment', :old), 200,
+    'an old one begins late');
+SELECT is((t.row('shown')).log_from, :shown::bigint, 'its log is not shown');
+
 -- Cancelling -------------------------------------------------------------
 CREATE TABLE t.stop (cid text, res text, e text, f text, action text);
 INSERT INTO t.stop VALUES
@@ -183,6 +194,8 @@ SELECT is((goosebit_ddi.cancel_action('acme', cid, NULL, NULL, 'off',
           cid || ': cancelAction') FROM t.stop;
 SELECT is(t.why(cid), 'canceled', cid || ' holds')
 FROM t.stop WHERE action = 'canceled';
+SELECT is((t.row(cid)).state, 'running', cid || ': the device, too')
+FROM t.stop WHERE action = 'running';
 SELECT is(t.cancel('c3'), 'refused', 'not asked again for that action');
 SELECT is(t.fb('c3', 'closed', 'success'), 200, 'the update went on');
 SELECT is((t.row('c3')).sw_version, '2.0.0', 'to its end');

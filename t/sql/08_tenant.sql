@@ -14,6 +14,13 @@ SELECT throws_ok('SELECT goosebit_admin.tenant_add(NULL)', 'GB003', NULL,
 SELECT bag_has($$SELECT name FROM goosebit_admin.tenant_list()$$,
     $$VALUES ('Acme'), ('Other'), ('DEFAULT')$$, 'list');
 
+-- By a plan that asks a condition of each row, of which there is none.
+SET plan_cache_mode = force_generic_plan;
+SET enable_indexscan = off; SET enable_bitmapscan = off;
+SELECT throws_ok($$SELECT goosebit_admin.software_delete('Other', '{9}')$$,
+    'GB001', 'software "9": not found', 'of software it has none');
+RESET plan_cache_mode; RESET enable_indexscan; RESET enable_bitmapscan;
+
 -- goosebit.yaml's
 SELECT is((SELECT refused
     FROM goosebit_ddi.tenants('{Yaml,OTHER,a b,default}')), '{a b}',

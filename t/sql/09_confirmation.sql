@@ -66,6 +66,30 @@ SELECT is(t.fb('yes', 'closed', 'success'), 200, 'installed');
 SELECT is(t.say('yes', 'confirmed'), 200, 'once more, after all');
 SELECT is((t.act('yes')).state, 'finished', 'finished all the same');
 
+-- Outside the window: nothing is offered, and so nothing is late -----------
+SELECT to_char(now() AT TIME ZONE 'UTC' + interval '2 hours', 'HH24:MI') || '-'
+    || to_char(now() AT TIME ZONE 'UTC' + interval '3 hours', 'HH24:MI')
+    AS later \gset
+SELECT date_trunc('minute', now()) + interval '2 hours' AS opens \gset
+SELECT t.dev('early'); SELECT t.link('early');
+UPDATE goosebit.action SET maintenance_window = :'later', deadline = 3600
+WHERE id = t.open('early');
+SELECT is(t.say('early', 'confirmed'), 200, 'confirmed before the window');
+SELECT is(t.link('early'), 'none', 'not offered yet');
+SELECT is((t.act('early')).heard_at, :'opens', 'its deadline counts from then');
+SELECT goosebit.deadlines(:'opens'::timestamptz + interval '3599 s');
+SELECT is((t.act('early')).state, 'open', 'it is not late before');
+SELECT goosebit.deadlines(:'opens'::timestamptz + interval '3600 s');
+SELECT is((t.act('early')).state, 'timed_out', 'silent all the same');
+SELECT is(goosebit.window_opens(NULL, now()), now(), 'without a window, now');
+SELECT is(goosebit.window_opens('00:00-00:00', now()), now(), 'or in it');
+SELECT is(goosebit.window_opens('Sat 22:00-04:00 Europe/Berlin',
+    '2026-10-19 12:00+00'), '2026-10-24 20:00+00', 'days later');
+SELECT is(goosebit.window_opens('Sun 03:30-04:00 Europe/Berlin',
+    '2026-10-20 12:00+00'), '2026-10-25 02:30+00',
+    'where the hour is put back');
+SELECT is(goosebit.window_opens('always', now()), now(), 'nonsense is never');
+
 -- A no -------------------------------------------------------------------
 SELECT t.dev('no'); SELECT t.link('no');
 SELECT is(t.say('no', 'denied'), 200, 'denied');
@@ -132,6 +156,12 @@ SELECT is(t.say('none', 'denied', :old), 200, 'the last word once more');
 
 -- Automatic --------------------------------------------------------------
 UPDATE goosebit.rollout SET state = 'aborted' WHERE id = :r3;
+SELECT t.dev('late'); SELECT t.link('late'); SELECT t.cancel('late');
+SELECT t.auto('late', true);
+SELECT is((t.act('late')).state, 'cancelling', 'on, while it is to cancel');
+SELECT is(t.fb('late', 'rejected', 'none', 'cancel'), 200, 'it refuses');
+SELECT is((t.act('late')).state, 'open', 'and does not wait');
+SELECT is((t.act('late')).confirmed_by, 'auto', 'as all is confirmed');
 SELECT t.dev('auto'); SELECT t.link('auto');
 SELECT is((t.base('auto')).active, false, 'not by itself');
 SELECT is((t.auto('auto', true, 'me', 'because')).status, 200, 'on');

@@ -161,6 +161,7 @@ FROM unnest(ARRAY[
       UPDATE before b SET p = t.poll(b.id);
       SELECT goosebit_admin.software_delete('acme', '{2.0.0}')$$,
     $$SELECT goosebit_admin.software_orphans('{x}', '{y}')$$,
+    $$SELECT goosebit_admin.software_settled()$$,
     $$SELECT goosebit_admin.tenant_add('other')$$,
     $$SELECT goosebit_ddi.tenants('{fromyaml}')$$,
     $$SELECT goosebit_admin.tenant_set('acme', '{"poll_time": 5}')$$,
@@ -262,7 +263,9 @@ $$, $$VALUES
     ('goosebit_admin.device_choose'),           -- only locks
     ('goosebit_admin.device_confirm'),          -- the same
     ('goosebit_admin.sample_load'),             -- feeds of its own
-    ('goosebit_admin.software_orphans'), ('goosebit_admin.tenant_add'),
+    ('goosebit_admin.software_orphans'),
+    ('goosebit_admin.software_settled'),        -- only waits
+    ('goosebit_admin.tenant_add'),
     ('goosebit_admin.user_add'), ('goosebit_admin.user_delete'),
     ('goosebit_admin.user_set'),
     ('goosebit_ddi.auto_confirm'), ('goosebit_ddi.confirmation_feedback'),

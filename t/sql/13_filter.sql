@@ -118,7 +118,8 @@ SELECT is(t.counts(:r3), 'running 1 1', 'counts of the one');
 SELECT is(t.counts(:r2), 'running 4 4', 'and of the other');
 
 -- List, filter and decide() agree on every target.
-CREATE FUNCTION t.listed() RETURNS TABLE (id text, target text)
+CREATE FUNCTION t.listed() RETURNS TABLE (id text, target text,
+                                        online boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     c refcursor := goosebit_admin.device_list('acme', 60);
@@ -127,15 +128,45 @@ BEGIN
     LOOP
         FETCH c INTO r;
         EXIT WHEN NOT FOUND;
-        id := r.id; target := r.target_version;
+        id := r.id; target := r.target_version; online := r.online;
         RETURN NEXT;
     END LOOP;
     CLOSE c;
 END $$;
-SELECT bag_eq('SELECT * FROM t.listed()', $$
+SELECT bag_eq('SELECT id, target FROM t.listed()', $$
     SELECT d.controller_id::text, (goosebit.decide(d, 1000)).version
     FROM goosebit.device d WHERE d.tenant_id = t.tid()
 $$, 'targets in the list');
+
+-- So they do where several processes look through the devices.
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SELECT bag_eq('SELECT id, target FROM t.listed()', $$
+    SELECT d.controller_id::text, (goosebit.decide(d, 1000)).version
+    FROM goosebit.device d WHERE d.tenant_id = t.tid()
+$$, 'targets in the list, asked for in parallel');
+SELECT is(p.proparallel, 'r', 'target() lets others look for the devices')
+FROM pg_proc p WHERE p.oid = 'goosebit.target'::regproc;
+SET LOCAL parallel_setup_cost TO DEFAULT;
+SET LOCAL parallel_tuple_cost TO DEFAULT;
+SET LOCAL min_parallel_table_scan_size TO DEFAULT;
+
+-- Online is by the device's poll time, else the tenant's, else the caller's.
+INSERT INTO goosebit.device_seen (tenant_id, device_id, seen_at)
+SELECT d.tenant_id, d.id, now() - s.ago * interval '1 second'
+FROM (VALUES ('a', 89), ('b', 90), ('c', 149), ('d', 150)) s (id, ago)
+JOIN goosebit.device d ON d.controller_id = s.id
+ON CONFLICT (tenant_id, device_id) DO UPDATE SET seen_at = EXCLUDED.seen_at;
+SELECT t.set('c', 'poll_time = 100'), t.set('d', 'poll_time = 100');
+SELECT is((SELECT string_agg(l.id, '' ORDER BY l.id) FROM t.listed() l
+           WHERE l.online), 'ac', 'online: by poll times of devices');
+UPDATE goosebit.tenant SET poll_time = 61 WHERE id = t.tid();
+SELECT is((SELECT string_agg(l.id, '' ORDER BY l.id) FROM t.listed() l
+           WHERE l.online), 'abc', 'by the tenant''s');
+SELECT is(t.query(t.f('online', '=', 'true')), 'a b c', 'and in a filter');
+SELECT is(t.query(t.f('online', '=', 'false')), 'd e f', 'and the others');
+UPDATE goosebit.tenant SET poll_time = NULL WHERE id = t.tid();
 SELECT is(t.query(t.f('target_version', '=', '3.0')), 'a',
     'and in a filter');
 

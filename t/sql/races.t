@@ -245,4 +245,23 @@ subtest 'batches in one order don\'t deadlock' => sub {
     }
 };
 
+# Settings of a tenant that another deletes: not a broken rule of a table.
+
+{
+    my ($first, $second) = map { $s->psql } 1 .. 2;
+    for my $call (q{tenant_set('%s', '{"auth": "off"}')},
+                  q{tenant_delete('%s', false)})
+    {
+        $s->sql("select goosebit_admin.tenant_add('gone')");
+        $first->query('begin');
+        $first->query("select goosebit_admin.tenant_delete('gone', false)");
+        $second->send("select goosebit_admin." . sprintf $call, 'gone');
+        ok($second->waits(0.5), "$call: waits for who deletes it");
+        $first->query('commit');
+        like($second->result, qr/GB001: tenant "gone": not found/,
+            "$call: and finds it gone");
+    }
+}
+
+
 done_testing;

@@ -77,8 +77,9 @@ load_config_data(const load_t *l, load_conn_t *c, char *out, size_t size)
     int   n;
     char  body[512];
 
+    /* gooseBit knows a model by this name only, we by this one too */
     n = snprintf(body, sizeof(body), "{\"mode\":\"merge\",\"data\":{"
-                 "\"hw_model\":\"%s\",\"hw_revision\":\"1.0\","
+                 "\"hw_boardname\":\"%s\",\"hw_revision\":\"1.0\","
                  "\"sw_version\":\"1.0.0\"}}", l->model);
 
     return snprintf(out, size, "PUT /DEFAULT/controller/v1/%s%d/configData "

@@ -243,6 +243,7 @@ test_environment(void **state)
         "GOOSEBIT_TENANT=[\"a\", 2]",
         "GOOSEBIT_POL_TIME=1",
         "GOOSEBIT_CONFIG=",
+        "GOOSEBIT_URL=http://h",
         "GOOSEBIT_LOGGING__VERSION=1",
         NULL
     };

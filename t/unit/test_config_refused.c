@@ -50,6 +50,8 @@ test_refused(void **state)
           "file" },
         { "\npol_time: 1\n", "t.yaml:2: unknown key \"pol_time\", the "
           "nearest is \"poll_time\"" },
+        { "frobnicate: 1\n", "t.yaml:1: unknown key \"frobnicate\"" },
+        { "zzz:\n  port: 1\n", "t.yaml:1: unknown key \"zzz\"" },
         { "enable: 1\n", "t.yaml:1: unknown key \"enable\", the nearest is "
           "\"device_auth.enable\"" },
         { "device_auth:\n  enabled: 1\n", "t.yaml:2: unknown key "

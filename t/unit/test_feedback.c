@@ -256,6 +256,9 @@ test_details(void **state)
 }
 
 
+#define SHARE(cnt, of)  "null,\"result\":{\"progress\":{\"cnt\":" cnt          \
+                        ",\"of\":" of "}}"
+
 static void
 progress(const char *details, int want)
 {
@@ -294,6 +297,16 @@ test_progress(void **state)
                   "\"details\":[\"Downloaded 7%\"]}}");
     assert_int_equal(fb->progress, 99);
     gb_feedback_free(fb);
+
+    progress(SHARE("29", "100"), 29);
+    progress(SHARE("33.3", "100"), 33);
+    progress(SHARE("0.09", "0.09"), 100);
+    progress(SHARE("5E-1", "1e0"), 50);
+    progress(SHARE("\"2.5\"", "\"10\""), 25);
+    progress(SHARE("-0.5", "1"), -1);
+    progress(SHARE("1e9999", "1e9999"), -1);
+    progress(SHARE("\"1.5.2\"", "9"), -1);
+    progress(SHARE("\"0x1\"", "9"), -1);
 
     /* the member has no meaning, the text does */
 

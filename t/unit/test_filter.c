@@ -122,6 +122,10 @@ test_programs(void **state)
 }
 
 
+#define FIELDS                                                               \
+    "feed, hw_model, hw_revision, id, last_seen, mode, name, online, "        \
+    "progress, state, sw_version, tag, target_version and attr.NAME"
+
 static void
 test_refused(void **state)
 {
@@ -131,9 +135,10 @@ test_refused(void **state)
         { "feed=prod\nand hwmodel=x", "column 15: unknown field \"hwmodel\", "
           "did you mean \"hw_model\"?" },
         { "name=\xc3\xa4\xc3\xa4 and zzz=1",
-          "column 13: unknown field \"zzz\"" },
+          "column 13: unknown field \"zzz\", there are " FIELDS },
         { "feed", "column 5: expected = != < <= > >= or ~" },
-        { "feed!prod", "column 1: unknown field \"feed!prod\"" },
+        { "feed!prod", "column 1: unknown field \"feed!prod\", there are "
+          FIELDS },
         { "feed==prod", "column 6: expected a value; quotes hold any, \"\" is "
           "none" },
         { "feed=", "column 6: expected a value; quotes hold any, \"\" is "
@@ -154,6 +159,16 @@ test_refused(void **state)
         { "attr.=x", "column 1: \"attr.\" needs an attribute's name" },
         { "state=eror", "column 7: not a value of \"state\", did you mean "
           "\"error\"?" },
+        { "state=runnign", "column 7: not a value of \"state\", did you mean "
+          "\"running\"?" },
+        { "online=maybe", "column 8: not a value of \"online\": true, false"
+        },
+        { "version=1", "column 1: unknown field \"version\", did you mean "
+          "\"sw_version\"?" },
+        { "made=1", "column 1: unknown field \"made\", did you mean "
+          "\"mode\"?" },
+        { "place=1", "column 1: unknown field \"place\", there are "
+          FIELDS },
         { "mode=xyzzyx", "column 6: not a value of \"mode\": rollout, latest, "
           "assigned, pinned" },
         { "state<error", "column 6: \"state\" can't be compared by <" },

@@ -96,12 +96,51 @@ test_like_openssl(void **state)
 }
 
 
+/* cut anywhere */
+
+static void
+test_stem(void **state)
+{
+    size_t             i, n, cut;
+    uint64_t           digest[2], whole[2];
+    unsigned char      key[GB_SIPHASH_KEY], message[40], other[40];
+    gb_siphash_stem_t  stem;
+
+    (void) state;
+
+    memset(key, 7, sizeof(key));
+
+    for (n = 0; n <= sizeof(message); n++) {
+
+        for (cut = 0; cut <= n; cut++) {
+
+            for (i = 0; i < n; i++) {
+                message[i] = (unsigned char) (i * 131 + 7);
+                other[i] = (unsigned char) (message[i] + (i >= cut));
+            }
+
+            gb_siphash128_stem(&stem, key, other, cut);
+            assert_int_equal(stem.len, cut & ~(size_t) 7);
+
+            gb_siphash128(key, message, n, whole);
+            gb_siphash128_rest(&stem, message, n, digest);
+            assert_memory_equal(digest, whole, sizeof(digest));
+
+            gb_siphash128(key, other, n, whole);
+            gb_siphash128_rest(&stem, other, n, digest);
+            assert_memory_equal(digest, whole, sizeof(digest));
+        }
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_known),
-        cmocka_unit_test(test_like_openssl)
+        cmocka_unit_test(test_like_openssl),
+        cmocka_unit_test(test_stem)
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -240,6 +240,57 @@ test_nearest(void **state)
 
 
 static void
+test_http(void **state)
+{
+    (void) state;
+
+    assert_int_equal(gb_text_http("http://h/"), 7);
+    assert_int_equal(gb_text_http("HTTPS://h/"), 8);
+    assert_int_equal(gb_text_http("Http://"), 7);
+    assert_int_equal(gb_text_http("http:/h"), 0);
+    assert_int_equal(gb_text_http("ftp://h"), 0);
+    assert_int_equal(gb_text_http(""), 0);
+}
+
+
+/* near enough: a beginning, a last part, or every third letter wrong */
+
+static void
+test_meant(void **state)
+{
+    size_t  i;
+
+    static const char *const  words[] = {
+        "port", "poll_time", "tenant", "list", "id"
+    };
+
+    static const struct {
+        const char  *word;
+        const char  *meant;
+    } cases[] = {
+        { "po", "port" }, { "time", "poll_time" }, { "pol_tmie", "poll_time" },
+        { "Prot", "port" }, { "tenan", "tenant" }, { "di", "id" },
+        { "teants", "tenant" }, { "tonents", NULL }, { "past", NULL },
+        { "last", "list" }, { "x", NULL }, { "", NULL }, { "p", NULL },
+        { "poll-rates", NULL }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        if (cases[i].meant == NULL) {
+            assert_null(gb_text_meant(cases[i].word, words, 5));
+        } else {
+            assert_string_equal(gb_text_meant(cases[i].word, words, 5),
+                                cases[i].meant);
+        }
+    }
+
+    assert_null(gb_text_meant("port", words, 0));
+}
+
+
+static void
 test_error(void **state)
 {
     char        file[400];
@@ -354,6 +405,8 @@ main(void)
         cmocka_unit_test(test_clean_numbers),
         cmocka_unit_test(test_array),
         cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_http),
+        cmocka_unit_test(test_meant),
         cmocka_unit_test(test_error),
     };
 

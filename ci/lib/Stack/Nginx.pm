@@ -128,8 +128,10 @@ sub nginx_start {
         );
     }
 
-    my ($rc, $out) = run({ may_fail => 1, env => \%env }, 'nginx', '-p',
-        "$s->{dir}/", '-e', "$s->{dir}/logs/error.log", '-c',
+    # By its path, which a new binary (USR2) is started by as well.
+    my ($nginx) = grep { -x } map { "$_/nginx" } split /:/, $ENV{PATH};
+    my ($rc, $out) = run({ may_fail => 1, env => \%env }, $nginx // 'nginx',
+        '-p', "$s->{dir}/", '-e', "$s->{dir}/logs/error.log", '-c',
         "$s->{dir}/nginx.conf");
     die "nginx did not start:\n$out" if $rc != 0;
 

@@ -31,6 +31,7 @@ sub start {
     my ($self, $confirm) = @_;
     my $dir = $self->{dir};
 
+    $self->stop;
     spew("$dir/device.conf", join "\n",
         'URL=' . ($self->{url} // $self->{stack}->url),
         "ID=$self->{id}", "CERT=$self->{key}/cert.pem", 'MODEL=test-board',
@@ -64,11 +65,9 @@ sub stop {
     my ($self) = @_;
     my $pid = delete $self->{pid} // return;
     local $?;
-    kill TERM => $pid;
-    if (!wait_for { waitpid($pid, 1) != 0 } 10) {
-        kill KILL => $pid;
-        waitpid $pid, 0;
-    }
+    if (-s "$self->{dir}/swupdate.pid") { system "$self->{dir}/stop" }
+    else { kill TERM => $pid }
+    waitpid $pid, 0;
 }
 
 

@@ -21,7 +21,7 @@ my %server;
 
 
 # new(VERSION, uri => of the database (an SQLite file of its own), auth =>
-# mode): undef where Python is missing here.
+# mode (devices need no token)): undef where Python is missing here.
 sub new {
     my ($class, $version, %opt) = @_;
     my $build = run(['t/e2e/clients/build', "goosebit-$version"],
@@ -36,15 +36,15 @@ sub new {
         uri => $opt{uri} // "sqlite://$dir/db.sqlite3" }, $class;
     $self->{port} = IO::Socket::INET->new(Listen => 1,
         LocalAddr => '127.0.0.1')->sockport;
+    my $auth = $opt{auth}
+        ? "device_auth:\n  enable: true\n  mode: $opt{auth}" : '';
 
     spew("$dir/goosebit.yaml", <<"YAML");
 port: $self->{port}
 db_uri: $self->{uri}
 artifacts_dir: $dir/artifacts
 poll_time: 00:00:30
-device_auth:
-  enable: true
-  mode: $opt{auth}
+$auth
 YAML
     (my $goosebit) = glob $python =~ s{/bin/python$}{}r
         . '/lib/python3*/site-packages/goosebit';
@@ -63,6 +63,7 @@ TOML
 
 sub uri { $_[0]{uri} }
 sub dir { $_[0]{dir} }
+sub pid { $server{$_[0]} }
 sub url { "http://127.0.0.1:$_[0]{port}" }
 sub http { Goosebit::HTTP->new(port => $_[0]{port}) }
 

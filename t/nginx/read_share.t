@@ -1,0 +1,107 @@
+# Polls that come one after the other go on in one transaction, which costs
+# less than one each; none is answered otherwise for that.
+
+use FindBin;
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
+use JSON::PP;
+use Goosebit::Test;
+use Goosebit::Fleet;
+
+my $s = stack(workers => 1, pg => "log_statement = all\nlog_line_prefix = "
+    . "'%v '\n");
+my $f = Goosebit::Fleet->new($s);
+my $software = $f->software('2.0.0', 'board:r1');
+$f->register("d$_", sw_version => '1.0.0') for 1 .. 20;
+$f->register('other', sw_version => '1.0.0', hw_model => 'other');
+
+my $seen = 0;
+
+# The transaction of each poll since the last time, by PostgreSQL's log.
+sub transactions {
+    my $log = substr $s->pg_log, $seen;
+    $seen += length $log;
+    return $log =~ m{^(\d+/\d+) LOG:  execute goosebit_poll\b}mg;
+}
+
+sub distinct { my %of = map { $_ => 1 } @_; return scalar keys %of }
+
+# Polls of all devices by so many clients, as fast as they are answered, while
+# CODE runs; what the load has to say of them.
+sub under_load {
+    my ($clients, $code) = @_;
+    pipe my $read, my $write or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        open STDOUT, '>&', $write or die "stdout: $!\n";
+        exec 'build/tools/gbpoll', '127.0.0.1', $s->port, $clients, 3, 0,
+            ddi('d'), 20;
+    }
+    close $write;
+    sleep 1;
+    $code->();
+    my $said = do { local $/; <$read> };
+    waitpid $pid, 0;
+    return decode_json($said);
+}
+
+
+subtest 'a poll by itself' => sub {
+    sleep 1;
+    transactions();
+    $f->poll('d1');
+    sleep 1;
+    $f->poll('d2');
+    sleep 1;
+    is($s->value("SELECT count(*) FROM pg_stat_activity
+        WHERE usename = 'goosebit_ddi' AND state <> 'idle'"), 0,
+        'leaves nothing open');
+    is(distinct(transactions()), 2, 'each has its transaction');
+};
+
+
+subtest 'many' => sub {
+    my $r = under_load(1, sub {});
+    is($r->{failed}, 0, 'are answered');
+    my @of = transactions();
+    cmp_ok(scalar @of, '>', 100, 'as many as there are');
+    cmp_ok(distinct(@of), '<', @of / 2, 'and share transactions');
+    ok(wait_for { $s->value("SELECT count(*) FROM pg_stat_activity
+        WHERE usename = 'goosebit_ddi' AND state <> 'idle'") == 0 },
+        'which end when no more come');
+};
+
+
+subtest 'what is committed meanwhile' => sub {
+    my @offered;
+    my $r = under_load(4, sub {
+        for my $id (map { "d$_" } 1 .. 8) {
+            my $set = $s->gbctl('device', 'assign', $id, '2.0.0');
+            push @offered, $id
+                if $set->{exit} == 0
+                    && (($f->poll($id))[0] // '') eq 'deploymentBase';
+        }
+    });
+    is_deeply(\@offered, [map { "d$_" } 1 .. 8], 'the next poll knows');
+    is($r->{failed}, 0, 'all are answered');
+};
+
+
+subtest 'one that fails' => sub {
+    # a pattern that is none, of the other model only
+    $s->sql('ALTER TABLE goosebit.software_hardware
+        DROP CONSTRAINT software_hardware_pattern');
+    $s->sql("INSERT INTO goosebit.software_hardware (tenant_id, software_id,
+        model, revision, version_key) SELECT tenant_id, id, 'other', '#RE:(',
+        version_key FROM goosebit.software");
+    $s->gbctl('device', 'set', 'other', '--mode', 'latest');
+    my @status;
+    my $r = under_load(4, sub {
+        push @status, $s->get(ddi('other'))->{status} for 1 .. 5;
+    });
+    is_deeply(\@status, [(503) x 5], 'fails');
+    is($r->{failed}, 0, 'alone');
+    $s->allow_log(qr/goosebit_poll failed/);
+};
+
+
+done_testing;

@@ -162,6 +162,7 @@ sub check {
 
     $count{$cache}++;
     trace("poll $ask->{n} $key $cache $text");
+    began($ask, $text) if $cache ne 'HIT' && $text =~ /^200 /;
     return if good($ask, $cache, $text);
     look($ask->{at});
     return if good($ask, $cache, $text);
@@ -173,6 +174,18 @@ sub check {
                 min($_->[1], time) - time
         } @{$truth{$key}}[-min(3, scalar @{$truth{$key}}) .. -1];
     trace("WRONG $wrong[-1]");
+}
+
+
+# What was due and a poll did is SQL's word from then on, also where something
+# else changes it before the next look.
+sub began {
+    my ($ask, $text) = @_;
+
+    for my $list (grep { $_ } map { $truth{"$ask->{id} $_"} } @token) {
+        next if !grep { $_->[1] > $ask->{at} && $_->[2] =~ /^next/ } @$list;
+        splice @$list, -1, 0, [$ask->{at}, time, $text];
+    }
 }
 
 

@@ -23,6 +23,8 @@ static bool cmd_db_status(cli_t *cli);
 static const cli_option_t  db_check_options[] = {
     { "end-uploads", 0, "AGE", "end uploads to S3 that are older, as 1d", 0 },
     { "no-files", 0, NULL, "look at the database only", 0 },
+    { "remove-files", 0, NULL, "remove stored files that are of no software",
+      0 },
     { NULL, 0, NULL, NULL, 0 }
 };
 
@@ -236,6 +238,10 @@ cmd_db_check(cli_t *cli)
                          "age such as 12h or 1d", text);
     }
 
+    if (cli_has(cli, "remove-files") && cli_has(cli, "no-files")) {
+        return cli_usage(cli, "either --no-files or --remove-files, not both");
+    }
+
     if (!cli_config(cli, 0) || !db_connect(cli, DB_ANY_SCHEMA)
         || !schema_read(cli, &state, false))
     {
@@ -275,10 +281,12 @@ cmd_db_check(cli_t *cli)
     PQclear(found);
     schema_free(&state);
 
-    if (ok && strays > 0) {
+    if (ok && strays > 0 && !cli_has(cli, "remove-files")) {
         cli_note(cli, "%d file%s no software: left by a \"software add\" that "
-                 "was killed, or of another database; adding the image again "
-                 "takes it in", strays, strays == 1 ? " is of" : "s are of");
+                 "was killed or a \"delete\" that failed, or of another "
+                 "database; adding the image again takes it in, "
+                 "--remove-files removes all", strays,
+                 strays == 1 ? " is of" : "s are of");
     }
 
     if (ok && uploads > 0 && age < 0) {

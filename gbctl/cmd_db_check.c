@@ -34,8 +34,9 @@ static int check_find(const PGresult *files, const char *sha256,
     const char *filename);
 static bool check_missing(const check_t *c, const PGresult *after,
     PGresult *found);
-static bool check_strays(const check_t *c, const PGresult *after,
+static bool check_strays(cli_t *cli, check_t *c, const PGresult *after,
     PGresult *found);
+static bool check_remove(cli_t *cli, const check_t *c);
 static int check_upload(void *data, const char *sha256, const char *filename,
     const char *began, bool *end);
 
@@ -92,7 +93,7 @@ db_check_files(cli_t *cli, PGresult *found, int *strays)
     ok = ok && check_missing(&c, after, found);
     missing = PQntuples(found);
 
-    ok = ok && check_strays(&c, after, found);
+    ok = ok && check_strays(cli, &c, after, found);
     *strays = PQntuples(found) - missing;
 
     while (c.n > 0) {
@@ -237,18 +238,58 @@ check_missing(const check_t *c, const PGresult *after, PGresult *found)
 
 
 static bool
-check_strays(const check_t *c, const PGresult *after, PGresult *found)
+check_strays(cli_t *cli, check_t *c, const PGresult *after, PGresult *found)
 {
-    bool     ok;
-    char     sha256[65];
-    size_t   i;
+    bool         ok;
+    char         sha256[65];
+    size_t       i, n;
+    const char  *damage;
 
-    for (i = 0, ok = true; ok && i < c->n; i++) {
+    for (i = 0, n = 0; i < c->n; i++) {
         snprintf(sha256, sizeof(sha256), "%s", c->strays[i]);
 
-        ok = check_find(after, sha256, c->strays[i] + 65) >= 0
-             || out_make_row(found, "file", NULL, c->strays[i],
-                             "belongs to no software");
+        if (check_find(after, sha256, c->strays[i] + 65) < 0) {
+            c->strays[n++] = c->strays[i];
+
+        } else {
+            free(c->strays[i]);
+        }
+    }
+
+    c->n = n;
+    damage = "belongs to no software";
+    ok = true;
+
+    if (cli_has(cli, "remove-files") && n > 0) {
+        damage = "belongs to no software, is removed now";
+        ok = check_remove(cli, c);
+    }
+
+    for (i = 0; ok && i < n; i++) {
+        ok = out_make_row(found, "file", NULL, c->strays[i], damage);
+    }
+
+    return ok;
+}
+
+
+/* asks: with the wrong database all files are nobody's */
+
+static bool
+check_remove(cli_t *cli, const check_t *c)
+{
+    bool    ok;
+    char    sha256[65];
+    size_t  i;
+
+    ok = cli_confirm(cli, "remove %zu stored file%s of no software of the "
+                     "database \"%s\"?", c->n,
+                     c->n == 1 ? " that is" : "s that are",
+                     PQdb(db_conn(cli)));
+
+    for (i = 0; ok && i < c->n; i++) {
+        snprintf(sha256, sizeof(sha256), "%s", c->strays[i]);
+        ok = software_sweep(cli, sha256, c->strays[i] + 65);
     }
 
     return ok;

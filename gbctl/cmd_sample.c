@@ -101,21 +101,32 @@ cmd_sample_load(cli_t *cli)
 static bool
 sample_refused(cli_t *cli)
 {
-    bool       refused;
-    PGresult  *res;
+    bool         refused, loaded;
+    PGresult    *res;
+    const char  *n;
 
-    res = db_call(cli, "SELECT goosebit_admin.sample_devices() AS n", 0);
+    res = db_call(cli, "SELECT * FROM goosebit_admin.sample_devices($1)", 1,
+                  cli->tenant);
 
     if (res == NULL) {
         return true;
     }
 
-    refused = !cli->yes && strcmp(db_value(res, 0, "n"), "0") != 0;
+    n = db_value(res, 0, "devices");
+    loaded = strcmp(db_value(res, 0, "loaded"), "t") == 0;
+    refused = loaded || (!cli->yes && strcmp(n, "0") != 0);
 
-    if (refused) {
-        (void) cli_fail(cli, CLI_FAILED, "refused", "--yes adds to them",
-                        "the database holds devices already: %s",
-                        db_value(res, 0, "n"));
+    if (loaded && cli->yes) {
+        (void) cli_fail(cli, CLI_FAILED, "conflict",
+                        "\"gbctl -t NAME sample load\" loads it into another "
+                        "tenant", "tenant \"%s\" has the sample already",
+                        cli->tenant);
+
+    } else if (refused) {
+        (void) cli_fail(cli, CLI_FAILED, "refused",
+                        loaded ? "the sample is among them already"
+                               : "--yes adds to them",
+                        "the database holds devices already: %s", n);
     }
 
     PQclear(res);

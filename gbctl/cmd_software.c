@@ -206,7 +206,10 @@ software_sweep(cli_t *cli, const char *sha256, const char *filename)
     if (PQntuples(res) > 0
         && store_remove(store, sha256, filename, &err) != GB_OK)
     {
-        ok = cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
+        ok = cli_fail(cli, CLI_FAILED, "io_error",
+                      "\"gbctl db check --remove-files\" removes it",
+                      "%s is of no software and stays in the store: %s",
+                      filename, err.message);
     }
 
     PQclear(res);

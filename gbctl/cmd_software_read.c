@@ -51,7 +51,10 @@ static int software_read(cli_t *cli, PGresult *res, int row, int fd,
 static bool software_take(void *data, const char *bytes, size_t len);
 static bool software_verify_all(cli_t *cli, PGresult *res, PGresult *found,
     int *bad);
-static bool software_verify_rest(cli_t *cli, PGresult *found);
+static bool software_verify_say(cli_t *cli, int bad, int n,
+    const gb_error_t *err);
+static bool software_verify_rest(cli_t *cli, PGresult *found,
+    gb_error_t *err);
 static int software_verify_file(void *data, const char *sha256,
     const char *filename);
 static bool software_verify_batch(software_walk_t *w);
@@ -322,9 +325,10 @@ software_take(void *data, const char *bytes, size_t len)
 bool
 software_verify(cli_t *cli)
 {
-    int        bad;
-    bool       all, ok;
-    PGresult  *res, *found;
+    int         bad;
+    bool        all, ok;
+    PGresult   *res, *found;
+    gb_error_t  err;
 
     all = cli_has(cli, "all");
 
@@ -341,23 +345,44 @@ software_verify(cli_t *cli)
     res = software_files(cli, all);
     found = out_make("id:int name version state where reason");
 
+    gb_error_clear(&err);
+
     ok = res != NULL && found != NULL
          && software_verify_all(cli, res, found, &bad)
-         && (!all || software_verify_rest(cli, found))
-         && out_list(cli, &software_verify_spec, found);
-
-    if (ok && bad > 0) {
-        ok = cli_fail(cli, CLI_FAILED, "damaged",
-                      "what is stored \"gbctl software restore FILE\" "
-                      "puts back",
-                      "%d of %d are not what they were", bad,
-                      PQntuples(res));
-    }
+         && (!all || software_verify_rest(cli, found, &err))
+         && out_list(cli, &software_verify_spec, found)
+         && software_verify_say(cli, bad, PQntuples(res), &err);
 
     PQclear(res);
     PQclear(found);
 
     return ok;
+}
+
+
+/* what ERR says comes after the table of what could be looked at */
+
+static bool
+software_verify_say(cli_t *cli, int bad, int n, const gb_error_t *err)
+{
+    static const char  hint[] = "what is stored \"gbctl software restore "
+                                "FILE\" puts back";
+
+    if (bad > 0 && err->message[0] != '\0') {
+        return cli_fail(cli, CLI_FAILED, "damaged", hint,
+                        "%d of %d are not what they were, what else is in "
+                        "the store is not known: %s", bad, n, err->message);
+    }
+
+    if (bad > 0) {
+        return cli_fail(cli, CLI_FAILED, "damaged", hint,
+                        "%d of %d are not what they were", bad, n);
+    }
+
+    return err->message[0] == '\0'
+           || cli_fail(cli, CLI_FAILED, "io_error", NULL,
+                       "what else is in the store is not known: %s",
+                       err->message);
 }
 
 
@@ -394,16 +419,17 @@ software_verify_all(cli_t *cli, PGresult *res, PGresult *found, int *bad)
 }
 
 
-/* What a gbctl left that was killed between publishing and its commit. */
+/*
+ * What a gbctl left that was killed between publishing and its commit.  That
+ * the store can't tell is said in ERR.
+ */
 
 static bool
-software_verify_rest(cli_t *cli, PGresult *found)
+software_verify_rest(cli_t *cli, PGresult *found, gb_error_t *err)
 {
     int              rc;
-    bool             ok;
     size_t           i;
     store_t         *store;
-    gb_error_t       err;
     software_walk_t  w = { .cli = cli, .found = found };
 
     store = software_store(cli);
@@ -411,20 +437,19 @@ software_verify_rest(cli_t *cli, PGresult *found)
         return false;
     }
 
-    gb_error_clear(&err);
-    rc = store_walk(store, software_verify_file, &w, &err);
-    ok = rc == GB_OK && software_verify_batch(&w);
+    rc = store_walk(store, software_verify_file, &w, err);
+    rc = rc == GB_OK && !software_verify_batch(&w) ? GB_ERROR : rc;
 
     for (i = 0; i < w.n; i++) {
         free(w.sha256[i]);
         free(w.filename[i]);
     }
 
-    if (!ok && cli->status == CLI_OK) {
-        cli_fail(cli, CLI_FAILED, "io_error", NULL, "%s", err.message);
+    if (rc != GB_OK && cli->status == CLI_OK && err->message[0] == '\0') {
+        cli_fail(cli, CLI_FAILED, "failed", NULL, "out of memory");
     }
 
-    return ok;
+    return cli->status == CLI_OK;
 }
 
 

@@ -2,18 +2,6 @@
 -- devices' numbers and the time, so that it is the same each time.
 
 
--- How many devices this database holds, of all tenants.
-CREATE FUNCTION goosebit_admin.sample_devices()
-RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT count(*) FROM goosebit.device
-$$;
-COMMENT ON FUNCTION goosebit_admin.sample_devices IS
-    'how many devices there are already';
-
-
 -- A number from 0 to 99 out of a text.
 CREATE FUNCTION goosebit.sample_dice(seed text)
 RETURNS int
@@ -123,6 +111,22 @@ AS $$
     ORDER BY 4
 $$;
 COMMENT ON FUNCTION goosebit.sample_fleet IS 'which devices the sample has';
+
+
+-- How many devices this database holds, of all tenants, and whether some of the
+-- sample are the tenant's.
+CREATE FUNCTION goosebit_admin.sample_devices(tenant text)
+RETURNS TABLE (devices bigint, loaded boolean)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT count(*) FROM goosebit.device),
+           EXISTS (SELECT FROM goosebit.device d
+                   JOIN goosebit.sample_fleet() f ON f.id = d.controller_id
+                   WHERE d.tenant_id = goosebit.tenant_id($1))
+$$;
+COMMENT ON FUNCTION goosebit_admin.sample_devices IS
+    'how many devices there are already, and whether the sample is';
 
 
 CREATE FUNCTION goosebit_admin.sample_ids()

@@ -79,7 +79,9 @@ $r = check();
 is($r->{exit}, 0, 'a file of no software alone is no damage');
 like($r->{err}, qr/^1 file is of no software: left by a "software add"/,
     'but is said');
-unlink "$image.away" or die $!;
+is(check('--remove-files', '--no-files')->{exit}, 2, 'one of both');
+is(check(qw(--remove-files -y))->{exit}, 0, 'and is removed where it is wanted');
+ok(!-e "$image.away" && -e $image, 'it alone');
 
 $s->sql("UPDATE goosebit.migration SET sha256 = 'x' WHERE name ~ '^0001'");
 is(found(),

@@ -87,15 +87,20 @@ for my $image (@$software) {
 # A fleet that is there is left alone, unless it is wanted so.
 $r = load();
 is($r->{exit}, 1, 'again: exit 1');
-like($r->{err}, qr/^gbctl: the database holds devices already: 420\nhint: /,
-    'and says why');
+like($r->{err}, qr/^gbctl: the database holds devices already: 420
+hint: the sample is among them already$/, 'and says why');
 $s->gbctl(qw(tenant add Other));
-is(load('-t', 'Other')->{exit}, 1, 'also of another tenant');
+$r = load('-t', 'Other');
+is($r->{exit}, 1, 'also of another tenant');
+like($r->{err}, qr/^hint: --yes adds to them$/m, 'which may be wanted');
 is(load('-t', 'Other', '--yes')->{exit}, 0, 'unless --yes');
 is(picture('Other'), picture('DEFAULT'), 'it is the same fleet');
 
 my $before = picture('DEFAULT');
-is(load('--yes')->{exit}, 1, 'twice in a tenant: exit 1');
+$r = load('--yes');
+is($r->{exit}, 1, 'twice in a tenant: exit 1');
+is($r->{err}, qq{gbctl: tenant "DEFAULT" has the sample already
+hint: "gbctl -t NAME sample load" loads it into another tenant\n}, 'and says so');
 is(picture('DEFAULT'), $before, 'and nothing changed');
 
 done_testing;

@@ -235,7 +235,36 @@ $s3->stop;
 $r = gbctl('verify', '6.0.0');
 is($r->{exit}, 1, 'verify: no server is exit 1');
 like($r->{out}, qr/unreadable/, 'verify: that is not damage');
+
+$r = gbctl('verify', '--all', '-o', 'json');
+is($r->{exit}, 1, 'verify all: no server is exit 1');
+is_deeply([map { $_->{state} } @{$r->{json}}],
+    [('unreadable') x @{json('list')}], 'and yet each is listed');
+like($r->{err}, qr/"code":"damaged".*store is not known: S3/, 'and both said');
+is(scalar(() = $r->{err} =~ /\n/g), 1, 'in one line');
+
+$r = gbctl('delete', '6.0.0', '5.0.0');
+is($r->{exit}, 1, 'delete: no server is exit 1');
+like($r->{err}, qr/\Agbctl: \w+\.swu is of no software and stays in the store: S3.*
+hint: "gbctl db check --remove-files" removes it\n\z/, 'and says what to do');
+is_deeply([grep { $_->{version} =~ /^[56]/ } @{json('list')}], [],
+    'the software is gone');
 $s3->start;
+
+my $files = [map { s{/}{}r } sort { $a cmp $b } key($back), key($rest)];
+$r = $s->gbctl(qw(db check --remove-files));
+is($r->{exit}, 1, 'files of nobody: asked before they are removed');
+like($r->{err}, qr/remove 2 stored files that are of no software of the data/,
+    'with how many');
+is(scalar(grep { /back|rest/ } $s3->keys), 2, 'they are there yet');
+$r = $s->gbctl(qw(db check --remove-files -y -o json));
+is($r->{exit}, 0, 'removed') or diag $r->{err};
+is_deeply([map { "$_->{object} $_->{damage}" } grep { $_->{kind} eq 'file' }
+    @{$r->{json}}], [map { "$_ belongs to no software, is removed now" } @$files],
+    'each is said');
+is(scalar(grep { /back|rest/ } $s3->keys), 0, 'they are gone');
+is(scalar(@{json('verify', '--all')}), @{json('list')}, 'and all others there');
+is($s->gbctl(qw(db check --remove-files))->{exit}, 0, 'none: not asked');
 
 
 # verify, get

@@ -158,19 +158,26 @@ gb_rauc_layout(gb_rauc_file_t *f, gb_error_t *err)
 
 
 /*
- * A bare squashfs has no bytes but its own and padding.  gooseBit takes it, so
- * it is not refused here, though RAUC would.
+ * A bare squashfs has no bytes but its own and zeroes up to a whole block.
+ * gooseBit takes it, so it is not refused here, though RAUC would.  Anything
+ * else behind it began a signature.
  */
 
 static int
 gb_rauc_no_signature(gb_rauc_file_t *f, gb_error_t *err)
 {
-    uint64_t  padded;
+    ssize_t        i, n;
+    unsigned char  padding[GB_RAUC_BLOCK];
 
-    padded = (f->squashfs + GB_RAUC_BLOCK - 1)
-             & ~(uint64_t) (GB_RAUC_BLOCK - 1);
+    n = -1;
 
-    if (f->squashfs == 0 || f->size > padded) {
+    if (f->squashfs != 0 && f->size - f->squashfs < GB_RAUC_BLOCK) {
+        n = pread(f->fd, padding, sizeof(padding), (off_t) f->squashfs);
+    }
+
+    for (i = 0; i < n && padding[i] == 0; i++) { /* void */ }
+
+    if (n < 0 || i < n) {
         return gb_error_set(err, "no signature at its end: not a RAUC bundle, "
                             "or truncated");
     }

@@ -371,6 +371,50 @@ test_damaged(void **state)
 }
 
 
+/*
+ * Old bundles' squashfs is not padded: the signature follows at once, and cut
+ * in it the file still fits into the squashfs' last block.
+ */
+
+static void
+test_unpadded(void **state)
+{
+    size_t          i, len, used, siglen;
+    gb_error_t      err;
+    gb_image_t     *image;
+    unsigned char  *data;
+
+    (void) state;
+
+    fixture_run("$F/make-key key; rm -f p.raucb; "
+                "$F/make-raucb -o p.raucb -k key -s 5000 -f plain");
+
+    data = fixture_load("p.raucb", &len);
+    siglen = (size_t) data[len - 2] << 8 | data[len - 1];
+    used = data[40] | (size_t) data[41] << 8 | (size_t) data[42] << 16;
+    assert_true(used < len - 8 - siglen);
+
+    memmove(data + used, data + len - 8 - siglen, siglen + 8);
+    len = used + siglen + 8;
+
+    image = parse(data, len, &err);
+    assert_non_null(image);
+    assert_int_equal(image->format, GB_IMAGE_RAUC);
+    gb_image_free(image);
+
+    for (i = used + 1; i < len; i++) {
+        refused(data, i, "");
+    }
+
+    refused(data, len - 1, "no signature at its end");
+
+    image = parse(data, used, &err);
+    assert_non_null(image);
+    gb_image_free(image);
+    free(data);
+}
+
+
 static void
 test_malformed(void **state)
 {
@@ -481,6 +525,7 @@ main(void)
         cmocka_unit_test(test_manifests),
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_real),
+        cmocka_unit_test(test_unpadded),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_damaged),
     };

@@ -28,6 +28,8 @@ typedef struct {
 
 static CURLcode software_perform(CURL *curl, const char *url,
     software_url_t *u, out_progress_t *bar, char *error);
+static int software_url_failed(const char *shown, const char *error,
+    long status, gb_error_t *err);
 static size_t software_url_write(char *buf, size_t size, size_t n,
     void *data);
 static int software_xfer(void *data, curl_off_t total, curl_off_t done,
@@ -60,21 +62,38 @@ software_read_url(const char *url, store_sink_pt sink, void *data,
                         : CURLE_OUT_OF_MEMORY;
     rc = GB_OK;
 
+    if (curl != NULL) {
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    }
+
     if (code != CURLE_OK) {
-        (void) gb_error_set(err, "%s: %s", shown,
-                            error[0] ? error : curl_easy_strerror(code));
+        rc = software_url_failed(shown, error[0] ? error
+                                        : curl_easy_strerror(code),
+                                 status, err);
 
-        if (curl != NULL) {
-            curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-        }
+    } else if (status != 200) {
 
-        rc = status == 404 || status == 410 ? GB_DECLINED : GB_ERROR;
+        /* "not yet" (202) or a choice (300) comes with a page, no image */
+
+        snprintf(error, sizeof(error), "the server answered %ld, not 200",
+                 status);
+        rc = software_url_failed(shown, error, status, err);
     }
 
     curl_easy_cleanup(curl);
     curl_free(shown);
 
     return rc;
+}
+
+
+static int
+software_url_failed(const char *shown, const char *error, long status,
+    gb_error_t *err)
+{
+    (void) gb_error_set(err, "%s: %s", shown, error);
+
+    return status == 404 || status == 410 ? GB_DECLINED : GB_ERROR;
 }
 
 

@@ -216,8 +216,9 @@ is(scalar(grep { /one\.swu$/ } stored()), 1, 'the other still has the file');
 $s->sql('CREATE ROLE reader LOGIN IN ROLE goosebit_viewer');
 
 make_swu('remote.swu', '-V', '9.0.0');
-my $web = stack(fsync => 'off', server =>
-    "location /www/ { alias $dir/; }\n");
+my $web = stack(fsync => 'off', server => "location /www/ { alias $dir/; }\n"
+    . join '', map { "location = /$_ { error_page 404 =$_ /www/remote.swu;"
+    . " return 404; }\n" } 202, 300);
 chmod 0755, $dir;
 my $url = $web->url . '/www/remote.swu';
 (my $secret = $url) =~ s{://}{://user:geheim\@};
@@ -237,6 +238,11 @@ is($s->value("SELECT uri FROM goosebit_admin.software_files('DEFAULT',
     'remote: nor is it to who only reads');
 is(gbctl('add', '--url', $web->url . '/www/no.swu')->{exit}, 1,
     'remote: not found is exit 1');
+for my $status (202, 300) {
+    like(gbctl('add', '--url', $web->url . "/$status")->{err},
+        qr{/$status: the server answered $status, not 200$},
+        "remote: $status is no image, whatever comes with it");
+}
 like(gbctl('add', '--url', "$url x")->{err}, qr/^gbctl: --url is not a URL\n/,
     'remote: a space in the URL');
 like(run(['bash', '-c', 'ulimit -f 1; exec "$@"', 'bash', 'env',

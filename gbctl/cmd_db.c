@@ -101,7 +101,8 @@ cmd_db_init(cli_t *cli)
          && out_make_row(made, "schema", "goosebit_ddi")
          && out_make_row(made, "schema", "goosebit_admin")
          && out_make_row(made, "schema", "goosebit_role")
-         && schema_tenants(cli, made) && out_list(cli, &schema_made, made);
+         && schema_tenants(cli, made) && db_commit(cli)
+         && out_list(cli, &schema_made, made);
 
     PQclear(before);
     PQclear(after);
@@ -149,7 +150,7 @@ cmd_db_migrate(cli_t *cli)
         ok = out_list(cli, &schema_made, made);
 
     } else {
-        ok = schema_apply(cli, state.applied, made)
+        ok = schema_apply(cli, state.applied, made) && db_commit(cli)
              && out_list(cli, &schema_made, made);
     }
 

@@ -20,7 +20,7 @@ typedef struct {
 } schema_t;
 
 
-/* one gbctl at a time changes a schema, until its connection ends */
+/* begins a transaction, in which no other gbctl changes the schema */
 bool schema_lock(cli_t *cli) __attribute__((warn_unused_result));
 
 /*
@@ -35,7 +35,11 @@ void schema_free(schema_t *state);
 bool schema_refuse_damaged(cli_t *cli, const schema_t *state)
     __attribute__((warn_unused_result));
 
-/* all after the migration APPLIED; MADE learns what was done, or is NULL */
+/*
+ * All after the migration APPLIED.  Within schema_lock()'s transaction, so that
+ * devices find tables and functions that fit; the caller commits.  MADE learns
+ * what was done, or is NULL.
+ */
 bool schema_apply(cli_t *cli, int applied, PGresult *made)
     __attribute__((warn_unused_result));
 

@@ -57,8 +57,8 @@ static const char  schema_rights_sql[] =
 
 
 /*
- * Held until the connection ends, so that it covers all transactions of a
- * run and a killed gbctl frees it.
+ * Begins the one transaction of a run, which holds the lock: a session's would
+ * stay behind with a pooler's server when gbctl has gone.
  */
 
 bool
@@ -67,8 +67,12 @@ schema_lock(cli_t *cli)
     bool       got;
     PGresult  *res;
 
-    res = db_call(cli, "SELECT pg_catalog.pg_try_advisory_lock($1::int8)", 1,
-                  DB_LOCK);
+    if (!db_begin(cli)) {
+        return false;
+    }
+
+    res = db_call(cli, "SELECT pg_catalog.pg_try_advisory_xact_lock($1::int8)",
+                  1, DB_LOCK);
 
     if (res == NULL) {
         return false;
@@ -83,7 +87,7 @@ schema_lock(cli_t *cli)
 
     cli_note(cli, "waiting for another gbctl db to end");
 
-    return db_run(cli, "SELECT pg_catalog.pg_advisory_lock($1::int8)", 1,
+    return db_run(cli, "SELECT pg_catalog.pg_advisory_xact_lock($1::int8)", 1,
                   DB_LOCK);
 }
 
@@ -239,12 +243,11 @@ schema_apply(cli_t *cli, int applied, PGresult *made)
     for (e = embed_files; e->name != NULL; e++) {
 
         if (e->kind == EMBED_ROLES) {
-            ok = db_begin(cli) && schema_script(cli, e) && db_commit(cli);
+            ok = schema_script(cli, e);
 
         } else if (e->kind == EMBED_MIGRATION && e->number > applied) {
-            ok = db_begin(cli) && schema_script(cli, e)
+            ok = schema_script(cli, e)
                  && db_run(cli, record, 2, e->name, e->sha256)
-                 && db_commit(cli)
                  && (made == NULL
                      || out_make_row(made, "migration", e->name));
 
@@ -257,12 +260,6 @@ schema_apply(cli_t *cli, int applied, PGresult *made)
         }
     }
 
-    /* callers see either all the old functions or all the new */
-
-    if (!db_begin(cli)) {
-        return false;
-    }
-
     for (e = embed_files; e->name != NULL; e++) {
         if ((e->kind == EMBED_FUNCTION || e->kind == EMBED_GRANTS)
             && !schema_script(cli, e))
@@ -271,7 +268,7 @@ schema_apply(cli_t *cli, int applied, PGresult *made)
         }
     }
 
-    return db_run(cli, record, 2, "functions", embed_code) && db_commit(cli)
+    return db_run(cli, record, 2, "functions", embed_code)
            && (made == NULL || out_make_row(made, "functions", "all"));
 }
 

@@ -197,7 +197,7 @@ ngx_http_goosebit_pg_conn_ready(ngx_http_goosebit_pg_conn_t *conn)
     ngx_log_error(NGX_LOG_INFO, pg->log, 0,
                   "goosebit: connected to PostgreSQL as %ui", conn->number);
 
-    if (ngx_http_goosebit_pg_send_prepare(conn) != NGX_OK) {
+    if (ngx_http_goosebit_pg_send_first(conn) != NGX_OK) {
         ngx_http_goosebit_pg_conn_lost(conn, NULL);
         return NGX_OK;
     }

@@ -22,6 +22,7 @@ typedef enum {
 
 typedef enum {
     NGX_HTTP_GOOSEBIT_PG_QUERY = 0,
+    NGX_HTTP_GOOSEBIT_PG_WHO,
     NGX_HTTP_GOOSEBIT_PG_PREPARE,
     NGX_HTTP_GOOSEBIT_PG_DEALLOCATE,
     NGX_HTTP_GOOSEBIT_PG_SYNC
@@ -86,6 +87,7 @@ struct ngx_http_goosebit_pg_conn_s {
     u_char                             prepared[NGX_HTTP_GOOSEBIT_CALLS];
 
     unsigned                           proven:1;    /* has answered */
+    unsigned                           direct:1;    /* no pooler between */
     unsigned                           stale:1;     /* statements are: prepare
                                                        again */
     unsigned                           drain:1;     /* close when empty */
@@ -131,6 +133,7 @@ struct ngx_http_goosebit_pg_s {
     void                              *exiting_data;
 
     unsigned                           down:1;
+    unsigned                           told_pooler:1;
     unsigned                           resolve:1;   /* before connecting */
     unsigned                           told_exiting:1;
 };
@@ -195,8 +198,8 @@ ngx_int_t ngx_http_goosebit_pg_conn_flush(ngx_http_goosebit_pg_conn_t *conn);
 /* once, before anything is sent */
 void ngx_http_goosebit_pg_send_init(ngx_http_goosebit_pg_conn_t *conn);
 
-/* prepares all statements; NGX_ERROR: the connection is broken */
-ngx_int_t ngx_http_goosebit_pg_send_prepare(ngx_http_goosebit_pg_conn_t *conn);
+/* asks who is there, prepares all; NGX_ERROR: the connection is broken */
+ngx_int_t ngx_http_goosebit_pg_send_first(ngx_http_goosebit_pg_conn_t *conn);
 
 /*
  * Sends n queries in one transaction with one sync; reads that come one after

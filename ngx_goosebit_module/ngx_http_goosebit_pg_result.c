@@ -20,6 +20,8 @@ static void ngx_http_goosebit_pg_repeat_alone(
     ngx_http_goosebit_pg_conn_t *conn);
 static void ngx_http_goosebit_pg_ended(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_entry_t *entry);
+static void ngx_http_goosebit_pg_who(ngx_http_goosebit_pg_conn_t *conn,
+    PGresult *res);
 static void ngx_http_goosebit_pg_prepared(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_entry_t *entry);
 static void ngx_http_goosebit_pg_error(ngx_http_goosebit_pg_conn_t *conn,
@@ -329,6 +331,11 @@ ngx_http_goosebit_pg_ended(ngx_http_goosebit_pg_conn_t *conn,
     conn->proven = 1;
     conn->failures = 0;
 
+    if (entry->type == NGX_HTTP_GOOSEBIT_PG_WHO) {
+        ngx_http_goosebit_pg_who(conn, entry->res);
+        return;
+    }
+
     if (entry->type == NGX_HTTP_GOOSEBIT_PG_PREPARE) {
         ngx_http_goosebit_pg_prepared(conn, entry);
         return;
@@ -364,6 +371,25 @@ ngx_http_goosebit_pg_ended(ngx_http_goosebit_pg_conn_t *conn,
     }
 
     ngx_http_goosebit_pg_finish(q, NGX_HTTP_OK, entry->res);
+}
+
+
+/* a pooler gives out numbers of its own, with which it is asked to cancel */
+
+static void
+ngx_http_goosebit_pg_who(ngx_http_goosebit_pg_conn_t *conn, PGresult *res)
+{
+    uint32_t  pid;
+
+    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1
+        || PQgetlength(res, 0, 0) != sizeof(pid))
+    {
+        return;
+    }
+
+    ngx_memcpy(&pid, PQgetvalue(res, 0, 0), sizeof(pid));
+
+    conn->direct = ((int) ntohl(pid) == PQbackendPID(conn->db));
 }
 
 

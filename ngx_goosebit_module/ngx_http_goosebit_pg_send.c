@@ -12,6 +12,11 @@
 
 static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_entry(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_entry_e type);
+static ngx_int_t ngx_http_goosebit_pg_send_own(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_entry_e type,
+    const char *sql);
+static ngx_int_t ngx_http_goosebit_pg_send_prepare(
+    ngx_http_goosebit_pg_conn_t *conn);
 static ngx_int_t ngx_http_goosebit_pg_send_again(
     ngx_http_goosebit_pg_conn_t *conn);
 static ngx_uint_t ngx_http_goosebit_pg_lasts(
@@ -105,7 +110,50 @@ ngx_http_goosebit_pg_release(ngx_http_goosebit_pg_entry_t *entry)
 }
 
 
+/*
+ * A pooler hands a server on when its transaction seems over, and knows nothing
+ * of one that a flush leaves open (pgbouncer 1.18): the next client would get
+ * our rows, and we those of another.  So none stays open unless the server has
+ * itself the number that it was given out by.
+ */
+
 ngx_int_t
+ngx_http_goosebit_pg_send_first(ngx_http_goosebit_pg_conn_t *conn)
+{
+    conn->direct = 0;
+
+    if (conn->pg->database->prepare
+        && ngx_http_goosebit_pg_send_own(conn, NGX_HTTP_GOOSEBIT_PG_WHO,
+                                         "SELECT pg_catalog.pg_backend_pid()")
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_goosebit_pg_send_prepare(conn);
+}
+
+
+/* a statement of nobody's, with a sync of its own */
+
+static ngx_int_t
+ngx_http_goosebit_pg_send_own(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_entry_e type, const char *sql)
+{
+    if (ngx_http_goosebit_pg_entry(conn, type) == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (PQsendQueryParams(conn->db, sql, 0, NULL, NULL, NULL, NULL, 1) == 0) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_goosebit_pg_send_sync(conn, NGX_HTTP_GOOSEBIT_PG_FREE)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
 ngx_http_goosebit_pg_send_prepare(ngx_http_goosebit_pg_conn_t *conn)
 {
     ngx_uint_t  i;
@@ -167,25 +215,19 @@ ngx_http_goosebit_pg_send_again(ngx_http_goosebit_pg_conn_t *conn)
 {
     conn->stale = 0;
 
-    if (ngx_http_goosebit_pg_send_end(conn) != NGX_OK) {
-        return NGX_ERROR;
+    if (!conn->direct && !conn->pg->told_pooler) {
+        conn->pg->told_pooler = 1;
+        ngx_log_error(NGX_LOG_WARN, conn->pg->log, 0,
+                      "goosebit: statements are prepared anew, through a "
+                      "connection pooler: one that pools transactions needs "
+                      "prepare=off");
     }
 
-    if (ngx_http_goosebit_pg_entry(conn, NGX_HTTP_GOOSEBIT_PG_DEALLOCATE)
-        == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    if (PQsendQueryParams(conn->db, "DEALLOCATE ALL", 0, NULL, NULL, NULL,
-                          NULL, 1)
-        == 0)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_goosebit_pg_send_sync(conn, NGX_HTTP_GOOSEBIT_PG_FREE)
-        == NULL)
+    if (ngx_http_goosebit_pg_send_end(conn) != NGX_OK
+        || ngx_http_goosebit_pg_send_own(conn,
+                                         NGX_HTTP_GOOSEBIT_PG_DEALLOCATE,
+                                         "DEALLOCATE ALL")
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -281,7 +323,7 @@ ngx_http_goosebit_pg_lasts(ngx_http_goosebit_pg_conn_t *conn,
     ngx_msec_t  before;
 
     if (how != NGX_HTTP_GOOSEBIT_PG_FREE || list[0]->alone
-        || !conn->pg->database->prepare)
+        || !conn->direct)
     {
         return 0;
     }

@@ -6,6 +6,7 @@
  */
 
 #include "ngx_http_goosebit_artifact.h"
+#include "ngx_http_goosebit_config.h"
 
 
 #define NGX_HTTP_GOOSEBIT_OPEN_MAX       64     /* files, of each worker */
@@ -67,6 +68,10 @@ ngx_http_goosebit_artifact_open_conf(ngx_conf_t *cf, ngx_command_t *cmd,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\": expected off, or max=N "
                            "and inactive=TIME", &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_goosebit_config_once(cf, 1) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -164,6 +164,33 @@ ngx_http_goosebit_config_values(ngx_conf_t *cf,
 
 
 char *
+ngx_http_goosebit_config_once(ngx_conf_t *cf, ngx_uint_t first)
+{
+    size_t       len;
+    ngx_str_t   *value;
+    ngx_uint_t   i, k;
+
+    value = cf->args->elts;
+
+    for (i = first; i < cf->args->nelts; i++) {
+        len = strcspn((char *) value[i].data, "=") + 1;
+
+        for (k = first; k < i; k++) {
+            if (len <= value[i].len
+                && ngx_strncmp(value[k].data, value[i].data, len) == 0)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "duplicate parameter \"%V\"", &value[i]);
+                return NGX_CONF_ERROR;
+            }
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_goosebit_config_here(ngx_conf_t *cf)
 {
     size_t   len;

@@ -14,6 +14,12 @@
 ngx_int_t ngx_http_goosebit_config_load(ngx_conf_t *cf,
     ngx_http_goosebit_main_conf_t *mcf);
 
+/*
+ * NGX_CONF_OK if no NAME=VALUE of the directive's arguments, the first of which
+ * is number FIRST, comes twice; what does is logged.
+ */
+char *ngx_http_goosebit_config_once(ngx_conf_t *cf, ngx_uint_t first);
+
 /* "FILE:LINE" of the directive that is read, for messages */
 char *ngx_http_goosebit_config_here(ngx_conf_t *cf);
 

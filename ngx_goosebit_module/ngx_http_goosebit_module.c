@@ -192,7 +192,7 @@ ngx_http_goosebit_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    return NGX_CONF_OK;
+    return ngx_http_goosebit_config_once(cf, 2);
 }
 
 

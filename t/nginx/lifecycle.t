@@ -137,7 +137,7 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
     is($s->get(ddi('d1'))->{status}, 200, 'and serve');
     spew($yaml, $good);
 
-    $s->allow_log(qr/invalid parameter|is duplicate|in the database host/);
+    $s->allow_log(qr/(?:invalid|duplicate) parameter|is duplicate|in the database host/);
     for (
         ['connections=0', qr/invalid parameter "connections=0"/],
         ['connections=x', qr/invalid parameter "connections=x"/],
@@ -147,6 +147,7 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
         ['prepare=maybe', qr/invalid parameter "prepare=maybe"/],
         ['what=1', qr/invalid parameter "what=1"/],
         ['nothing', qr/invalid parameter "nothing"/],
+        ['queue=9 connections=2 queue=9', qr/duplicate parameter "queue=9"/],
         [';goosebit_database x', qr/"goosebit_database" directive is dup/],
     ) {
         my ($option, $re) = @$_;

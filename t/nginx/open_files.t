@@ -84,6 +84,7 @@ subtest 'the directive' => sub {
         'max=1 inactive=0' => 'expected off, or max=N',
         'max=1 inactive=x' => 'expected off, or max=N',
         'inactive=1s' => 'must have the "max" parameter',
+        'max=1 max=2' => 'duplicate parameter "max=2"',
         'off; goosebit_open_file_cache off' => 'is duplicate',
     );
 

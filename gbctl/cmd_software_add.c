@@ -21,6 +21,7 @@
 #include "out.h"
 
 
+static void software_add_note(cli_t *cli, const software_item_t *item);
 static bool software_add_options(cli_t *cli);
 static bool software_add_hash(cli_t *cli, software_item_t *item, int fd);
 static bool software_add_stage(cli_t *cli, software_item_t *item, int fd);
@@ -72,12 +73,37 @@ software_add(cli_t *cli)
     ok = ok && software_add_all(cli, items, n);
 
     for (i = 0; items != NULL && i < n; i++) {
+        if (ok) {
+            software_add_note(cli, &items[i]);
+        }
+
         software_item_free(&items[i]);
     }
 
     free(items);
 
     return ok;
+}
+
+
+/* gooseBit takes a bare squashfs as a bundle, RAUC on the device will not */
+
+static void
+software_add_note(cli_t *cli, const software_item_t *item)
+{
+    json_t      *signature;
+    const char  *format;
+
+    format = json_string_value(json_object_get(item->image, "format"));
+    signature = json_object_get(json_object_get(item->image, "facts"),
+                                "signature");
+
+    if (format != NULL && strcmp(format, "rauc") == 0
+        && !json_is_true(json_object_get(signature, "present")))
+    {
+        cli_note(cli, "%s has no signature: no device's RAUC installs it",
+                 item->filename);
+    }
 }
 
 

@@ -177,9 +177,16 @@ is_deeply([@$local{qw(version format size sha256 md5 hardware)}],
 
 is(system('t/lib/fixtures/make-raucb', '-o', "$dir/b.raucb"), 0,
     'made a bundle');
-is(gbctl('add', "$dir/b.raucb")->{exit}, 0, 'rauc: added');
+my $added = gbctl('add', "$dir/b.raucb");
+is("$added->{exit} $added->{err}", '0 ', 'rauc: added');
 is_deeply((grep { $_->{format} eq 'rauc' } @{json('list')})[0]{hardware},
     [{ model => 'my-board', revision => 'rev4.2' }], 'rauc: hardware');
+is(system('t/lib/fixtures/make-raucb', '-o', "$dir/bare.raucb", '-f', 'none',
+    '-V', '0.1.0'), 0, 'made one without a signature');
+$added = gbctl('add', "$dir/bare.raucb");
+is("$added->{exit} $added->{err}", "0 bare.raucb has no signature: no device's "
+    . "RAUC installs it\n", 'rauc: added with a word on it');
+is(gbctl('delete', 'bare.raucb:0.1.0')->{exit}, 0, 'and deleted');
 
 
 # delete

@@ -303,6 +303,11 @@ subtest '10: bodies as real clients send them' => sub {
             . '"progress":null},"code":null,"details":["x"]}}'],
         ['Zephyr', "{\"id\":$id,\"time\":\"\",\"status\":{\"execution\":"
             . '"proceeding","result":{"finished":"none"}}}'],
+        ['Zephyr, newer', '{"status":{"execution":"proceeding","result":{'
+            . '"finished":"none"}}}'],
+        ['Hara', "{\"id\":\"$id\",\"time\":\"2026-11-27T06:28:06.123\","
+            . '"status":{"execution":"proceeding","result":{"finished":'
+            . '"success","progress":{"of":0,"cnt":0}},"details":[]}}'],
         ['48 details of 2 KB', '{"status":{"execution":"proceeding",'
             . '"details":[' . join(',', ('"' . "x\n" x 1024 . '"') x 48)
             . ']}}'],
@@ -327,6 +332,9 @@ subtest '10: bodies as real clients send them' => sub {
         'GET with Content-Length: 0');
     is(say("GET $v1/rule-10\n$auth\n$json\nAccept: application/json")
         ->{status}, 200, 'GET with a Content-Type');
+    is(say("GET $v1/rule-10\n$auth\nAccept: application/hal+json\n"
+        . 'If-None-Match: ')->{status}, 200, 'an empty If-None-Match, as Hara '
+        . 'sends first');
     is(state($d), 'running', 'and the update runs');
 };
 

@@ -396,6 +396,7 @@ ngx_http_goosebit_pg_failed(ngx_http_goosebit_pg_t *pg)
         ngx_log_error(NGX_LOG_ERR, pg->log, 0,
                       "goosebit: PostgreSQL is gone");
         pg->down = 1;
+        ngx_http_goosebit_pg_host_files(pg);
     }
 
     ngx_http_goosebit_pg_post(pg);

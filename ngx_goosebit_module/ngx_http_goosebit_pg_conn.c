@@ -6,6 +6,7 @@
  */
 
 #include "ngx_http_goosebit_pg_conn.h"
+#include "gb_text.h"
 
 
 #define NGX_HTTP_GOOSEBIT_PG_BACKOFF      200       /* ms, doubled each time */
@@ -553,29 +554,21 @@ ngx_http_goosebit_pg_conn_timer_handler(ngx_event_t *ev)
 static void
 ngx_http_goosebit_pg_conn_notice(void *data, const PGresult *res)
 {
-    ngx_str_t                     text;
-    ngx_http_goosebit_pg_conn_t  *conn;
-
-    conn = data;
-
-    text.data = (u_char *) PQresultErrorMessage(res);
-    text.len = ngx_strlen(text.data);
-
-    while (text.len && text.data[text.len - 1] == LF) {
-        text.len--;
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, conn->pg->log, 0, "goosebit: PostgreSQL: %V",
-                  &text);
+    ngx_http_goosebit_pg_conn_log(data, NGX_LOG_NOTICE,
+                                  PQresultErrorMessage(res));
 }
 
 
-/* libpq's own words, as one line, where why is NULL */
+/*
+ * Libpq's own words, where why is NULL.  As one line, and as text: of a key
+ * that can't be read libpq 15 says why from memory it has freed.
+ */
 
 static void
 ngx_http_goosebit_pg_conn_log(ngx_http_goosebit_pg_conn_t *conn,
     ngx_uint_t level, const char *why)
 {
+    size_t   n;
     u_char  *p, *last, buf[512];
 
     if (why == NULL) {
@@ -588,9 +581,12 @@ ngx_http_goosebit_pg_conn_log(ngx_http_goosebit_pg_conn_t *conn,
         *--last = '\0';
     }
 
-    for (p = buf; p < last; p++) {
-        if (*p < ' ') {
-            *p = ' ';
+    for (p = buf; p < last; p += n) {
+        n = gb_text_utf8((char *) p, last - p, NULL);
+
+        if (n == 0 || *p < ' ') {
+            *p = n ? ' ' : '?';
+            n = 1;
         }
     }
 

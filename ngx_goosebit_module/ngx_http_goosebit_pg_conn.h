@@ -262,6 +262,9 @@ ngx_int_t ngx_http_goosebit_pg_host_ready(ngx_http_goosebit_pg_t *pg);
 PGconn *ngx_http_goosebit_pg_host_start(ngx_http_goosebit_pg_t *pg,
     ngx_uint_t n);
 
+/* logs which files of the string are of no use: libpq's words hide it */
+void ngx_http_goosebit_pg_host_files(ngx_http_goosebit_pg_t *pg);
+
 /* hosts to try in one walk */
 ngx_uint_t ngx_http_goosebit_pg_host_count(ngx_http_goosebit_pg_t *pg);
 

@@ -6,6 +6,8 @@
 #include "ngx_http_goosebit_pg_conn.h"
 
 
+static void ngx_http_goosebit_pg_host_file(ngx_http_goosebit_pg_t *pg,
+    const char *keyword, const char *file);
 static void ngx_http_goosebit_pg_host_step(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_host_handler(ngx_resolver_ctx_t *ctx);
 static void ngx_http_goosebit_pg_host_done(ngx_http_goosebit_pg_t *pg);
@@ -37,6 +39,58 @@ ngx_http_goosebit_pg_host_exit(ngx_http_goosebit_pg_t *pg)
 
     if (pg->hosts_pool) {
         ngx_destroy_pool(pg->hosts_pool);
+    }
+}
+
+
+void
+ngx_http_goosebit_pg_host_files(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_uint_t                     i, k;
+    ngx_http_goosebit_database_t  *db;
+
+    static const char  *files[] = {
+        "passfile", "sslrootcert", "sslcert", "sslkey", "sslcrl"
+    };
+
+    db = pg->database;
+
+    for (i = 0; i < db->nkeywords; i++) {
+        for (k = 0; k < sizeof(files) / sizeof(files[0]); k++) {
+            if (ngx_strcmp(db->keywords[i], files[k]) == 0) {
+                ngx_http_goosebit_pg_host_file(pg, files[k], db->values[i]);
+            }
+        }
+    }
+}
+
+
+static void
+ngx_http_goosebit_pg_host_file(ngx_http_goosebit_pg_t *pg,
+    const char *keyword, const char *file)
+{
+    ngx_file_info_t  fi;
+
+    /* else it may be an engine's key */
+
+    if (file[0] != '/') {
+        return;
+    }
+
+    if (access(file, R_OK) == -1) {
+        ngx_log_error(NGX_LOG_ERR, pg->log, ngx_errno,
+                      "goosebit: %s \"%s\" can't be read by NGINX's workers",
+                      keyword, file);
+        return;
+    }
+
+    if (ngx_strcmp(keyword, "passfile") == 0
+        && ngx_file_info(file, &fi) != NGX_FILE_ERROR
+        && ngx_file_access(&fi) & (S_IRWXG|S_IRWXO))
+    {
+        ngx_log_error(NGX_LOG_ERR, pg->log, 0,
+                      "goosebit: passfile \"%s\" is ignored: it must have the "
+                      "permissions 0600, and be the workers' user's", file);
     }
 }
 

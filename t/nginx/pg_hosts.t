@@ -270,6 +270,53 @@ works('then it works again', 8);
     ok(wait_for(sub { $s->get($poll)->{status} == 503 }, 5), 'is refused');
 }
 
+# ---- files that are of no use to the workers: libpq says of a password file
+# that there is no password, and of a key something that can't be read
+
+{
+    my $client = "$dir/client";
+    my $hba = $s->value('show hba_file');
+
+    $s->sql(q{alter role goosebit_ddi password 'secret'});
+    spew($hba, "host all all 127.0.0.0/8 scram-sha-256\n" . slurp($hba));
+    $s->value('select pg_reload_conf()');
+    spew("$dir/pass", "*:*:*:*:secret\n");
+    run(['cp', "$dir/crt", "$client.crt"]);
+    run(['cp', "$dir/key", "$client.key"]);
+    chown +(getpwnam 'www-data')[2, 3], "$dir/pass" if $> == 0;
+
+    for my $wrong (
+        ["passfile=$dir/pass", qr/passfile "\Q$dir\E\/pass" is ignored: /],
+        ["passfile=$dir/none", qr/passfile "\Q$dir\E\/none" can't be read by \QNGINX's workers (2: /],
+        ["sslcert=$client.crt sslkey=$client.none",
+            qr/sslkey "\Q$client\E.none" can't be read by /],
+    ) {
+        my ($options, $says) = @$wrong;
+        my $before = length $s->error_log;
+        use_database(qq{"host=$net.9 $user $options" connect_timeout=500ms});
+        ok(wait_for(sub { substr($s->error_log, $before) =~ $says }, 8),
+            "$options: is told") or diag substr $s->error_log, $before;
+    }
+
+    SKIP: {
+        skip 'root alone has files that others may not read', 4 if $> != 0;
+        chown 0, 0, "$client.key";
+        chmod 0600, "$client.key";
+        my $before = length $s->error_log;
+        use_database(qq{"host=$net.9 $user sslcert=$client.crt
+            sslkey=$client.key" connect_timeout=500ms});
+        ok(wait_for(sub { substr($s->error_log, $before)
+            =~ /sslkey "\Q$client\E.key" can't be read by .*\(13: / }, 8),
+            "root's own key: is told");
+        unlike(substr($s->error_log, $before), qr/[^\x20-\x7e\n]/,
+            'and the log is text');
+    }
+
+    chmod 0600, "$dir/pass";
+    use_database(qq{"host=$net.9 $user passfile=$dir/pass"});
+    works('a password file');
+}
+
 kill KILL => @children;
 waitpid $_, 0 for @children;
 @children = ();

@@ -369,7 +369,7 @@ import_tags(const char *value)
     char        *copy, *p, *array, *save;
     size_t       i, n;
     json_t      *json, *item;
-    const char  *tags[128];
+    const char  *tags[128] = { NULL };
 
     n = 0;
     copy = NULL;

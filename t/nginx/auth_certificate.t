@@ -23,7 +23,7 @@ $c->make('server-ca', '/CN=Server CA', ca => 1)
     ->make('sub', '/O=A/CN=dev-sub', by => 'sub-a')
     ->make('fake', '/O=B/CN=dev-b', by => 'fake-b')
     ->make('alien', '/CN=dev-a', by => 'ca-x')
-    ->make('old', '/CN=dev-a', by => 'ca-a', days => -1);
+    ->make('old', '/CN=dev-a', by => 'ca-a', days => 0);
 $c->join('cas', qw(ca-a ca-b));
 $c->join('fake-chain', qw(fake fake-b));
 $c->join('sub-chain', qw(sub sub-a));

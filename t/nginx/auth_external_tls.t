@@ -16,7 +16,7 @@ $c->make('ca', '/CN=Auth CA', ca => 1)
     ->make('good', '/CN=x', by => 'ca', san => 'DNS:localhost,IP:127.0.0.1')
     ->make('name', '/CN=x', by => 'ca', san => 'DNS:elsewhere.example')
     ->make('only-name', '/CN=x', by => 'ca', san => 'DNS:localhost')
-    ->make('old', '/CN=x', by => 'ca', san => 'DNS:localhost', days => -1)
+    ->make('old', '/CN=x', by => 'ca', san => 'DNS:localhost', days => 0)
     ->make('alien', '/CN=x', by => 'other-ca', san => 'DNS:localhost');
 my %port = map { $_ => $c->port } qw(good name only-name old alien);
 my $tls = join "\n", map { "server {

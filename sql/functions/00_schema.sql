@@ -120,6 +120,27 @@ $$;
 COMMENT ON FUNCTION goosebit.tenant_id IS 'tenant name to id, or GB001';
 
 
+-- The same for who gives it something new: until the transaction ends nobody
+-- deletes it. Where one is at it, waits for them. After the store's and the slot
+-- lock, as tenant_delete() takes them.
+CREATE FUNCTION goosebit.tenant_hold(tenant text)
+RETURNS int
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    found_id int;
+BEGIN
+    SELECT t.id INTO found_id FROM goosebit.tenant t
+    WHERE t.name_key = pg_catalog.lower(tenant_hold.tenant COLLATE "C")
+    FOR KEY SHARE;
+
+    RETURN COALESCE(found_id, goosebit.tenant_id(tenant));
+END
+$$;
+COMMENT ON FUNCTION goosebit.tenant_hold IS
+    'tenant name to id, which stays until the end, or GB001';
+
+
 -- One row of the audit log. Every admin verb that changes something calls it
 -- once for each object it changed, in the same transaction.
 CREATE FUNCTION goosebit.audit_write(tenant_id int, verb text, object text,

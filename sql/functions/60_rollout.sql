@@ -282,7 +282,8 @@ COMMENT ON FUNCTION goosebit.rollout_counts IS
     'states of rollouts and how many devices are where';
 
 
--- Locks a rollout by its id as typed. GB001 if there is none.
+-- Locks a rollout by its id as typed. GB001 if there is none. The caller holds
+-- the slot lock, as does who deletes one, so what was found stays.
 CREATE FUNCTION goosebit.rollout_lock(tenant_id int, ref text)
 RETURNS goosebit.rollout
 LANGUAGE plpgsql VOLATILE
@@ -290,15 +291,11 @@ AS $$
 DECLARE
     r goosebit.rollout;
 BEGIN
-    SELECT x.* INTO r FROM goosebit.rollout x
+    SELECT x.* INTO STRICT r FROM goosebit.rollout x
     WHERE x.tenant_id = rollout_lock.tenant_id
       AND x.id = goosebit.rollout_find(rollout_lock.tenant_id, ref)
     FOR UPDATE;
 
-    IF NOT FOUND THEN
-        PERFORM goosebit.fail('GB001',
-            pg_catalog.format('rollout "%s": not found', ref));
-    END IF;
     RETURN r;
 END
 $$;

@@ -67,6 +67,30 @@ COMMENT ON FUNCTION goosebit.software_find IS
     'id of the software that an id, version or name:version names';
 
 
+-- The same for who is going to use it: until the transaction ends nobody deletes
+-- it.
+CREATE FUNCTION goosebit.software_hold(tenant_id int, ref text)
+RETURNS int
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    found_id int := goosebit.software_find(tenant_id, ref);
+BEGIN
+    PERFORM FROM goosebit.software s
+    WHERE s.tenant_id = software_hold.tenant_id AND s.id = found_id
+    FOR KEY SHARE;
+
+    IF NOT FOUND THEN
+        PERFORM goosebit.fail('GB001',
+            pg_catalog.format('software "%s": not found', ref));
+    END IF;
+    RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION goosebit.software_hold IS
+    'id of a software, which stays until the end';
+
+
 -- Its hardware as [{"model","revision"}], in byte order.
 CREATE FUNCTION goosebit.software_hardware_json(tenant_id int, software_id int)
 RETURNS jsonb

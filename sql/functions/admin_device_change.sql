@@ -236,7 +236,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    t   int := goosebit.tenant_id(tenant);
+    t   int := goosebit.tenant_hold(tenant);
     dev goosebit.device;
     tag text;
 BEGIN
@@ -347,19 +347,11 @@ SET work_mem = '64MB'
 AS $$
 DECLARE
     t      int := goosebit.tenant_id(tenant);
-    s      int := goosebit.software_find(t, software);
+    s      int := goosebit.software_hold(t, software);
     locked goosebit.device[];
     misfit goosebit.device;
 BEGIN
     PERFORM goosebit.window_check(time_window);
-
-    -- Held until the end, so that nobody deletes it meanwhile.
-    PERFORM FROM goosebit.software x
-    WHERE x.tenant_id = t AND x.id = s FOR KEY SHARE;
-    IF NOT FOUND THEN
-        PERFORM goosebit.fail('GB001',
-            format('software "%s": not found', software));
-    END IF;
 
     locked := ARRAY(SELECT d FROM goosebit.device_lock(t, devices) d);
 

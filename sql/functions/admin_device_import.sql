@@ -145,7 +145,7 @@ SET jit = off
 SET join_collapse_limit = 1     -- see "wanted"
 AS $$
 DECLARE
-    t    int := goosebit.tenant_id(tenant);
+    t    int := goosebit.tenant_hold(tenant);
     bad  record;
     busy goosebit.device;
 BEGIN

@@ -89,6 +89,7 @@ DECLARE
     new goosebit.rollout;
 BEGIN
     PERFORM goosebit.slot_lock(tid);
+    PERFORM goosebit.tenant_hold(tenant);
 
     FOR src IN
         SELECT x.source, x.created, x.name, x.feed, x.software,
@@ -316,7 +317,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    tid    int := goosebit.tenant_id(tenant);
+    tid    int := goosebit.tenant_hold(tenant);
     src    goosebit.import_device;
     old    goosebit.device;
     new    goosebit.device;

@@ -82,7 +82,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    tid int := goosebit.tenant_id(tenant);
+    tid int := goosebit.tenant_hold(tenant);
     o   goosebit.rollout := jsonb_populate_record(NULL::goosebit.rollout,
                                                   options);
     new goosebit.rollout;
@@ -97,7 +97,7 @@ BEGIN
     INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name, state,
         type, confirm, allow_downgrade, max_concurrent, deadline, filter,
         filter_ops, filter_fields, filter_values)
-    VALUES (tid, goosebit.software_find(tid, software),
+    VALUES (tid, goosebit.software_hold(tid, software),
         COALESCE(o.feed, 'default'), o.name,
         CASE WHEN (options ->> 'paused')::boolean THEN 'paused'
              ELSE 'running' END,

@@ -121,10 +121,11 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    tid int := goosebit.tenant_id(tenant);
+    tid int;
     new goosebit.software;
 BEGIN
     PERFORM goosebit.store_lock();
+    tid := goosebit.tenant_hold(tenant);
 
     new := jsonb_populate_record(NULL::goosebit.software,
                                  image - '{tenant_id,id,created_at}'::text[]);

@@ -132,7 +132,8 @@ subtest 'a deployment' => sub {
     is(scalar @{$s->get($d->path('deploymentBase', $id)
         . "?actionHistory=$_->[0]")->{json}{actionHistory}{messages}},
         $_->[1], "the newest $_->[0]")
-        for [1050, 1050], [99999999999, 1103], [-1, 1103];
+        for [1050, 1050], [2 ** 31, 1103], [2 ** 32 + 1, 1103],
+            [99999999999, 1103], ['9' x 30, 1103], [-1, 1103];
 
     is($d->get("deploymentBase/$_")->{status}, 404, "another id: $_")
         for $id + 1, "0$id", "+$id", "$id.0", $id + 2 ** 32, "-$id";

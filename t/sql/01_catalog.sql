@@ -109,7 +109,7 @@ CREATE TEMP TABLE writers ON COMMIT DROP AS
 WITH RECURSIVE w AS (
     SELECT f.oid, f.proname, f.schema FROM t.f
     WHERE pg_get_functiondef(f.oid) ~*
-          '\m(INSERT INTO|DELETE FROM|UPDATE goosebit|nextval|pg_logical_emit_message|FOR UPDATE|FOR NO KEY UPDATE|set_config|EXECUTE (pg_catalog\.)?format)\M|pg_(try_)?advisory'
+          '\m(INSERT INTO|DELETE FROM|UPDATE goosebit|nextval|pg_logical_emit_message|FOR UPDATE|FOR NO KEY UPDATE|FOR KEY SHARE|set_config|EXECUTE (pg_catalog\.)?format)\M|pg_(try_)?advisory'
     UNION
     SELECT f.oid, f.proname, f.schema FROM t.f
     JOIN w ON pg_get_functiondef(f.oid)

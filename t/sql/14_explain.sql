@@ -2,7 +2,7 @@
 -- device, and the counts of rollouts what rollout_devices() does.
 
 \i t/sql/lib.psql
-SELECT plan(22);
+SELECT plan(28);
 
 -- A fleet that differs in all that decide() reads.
 SELECT t.sw('1.0.0') AS one, t.sw('2.0.0', min_v => '0.9.0') AS two,
@@ -149,6 +149,20 @@ SELECT bag_has($$SELECT reason, guard_rail, release
     FROM goosebit_admin.rollout_explain('acme', '$$ || :older || $$', 60, 1)$$,
     $$VALUES ('blocked', 'not blocked', '"gbctl device unblock"')$$,
     'of those that are let in no more');
+
+-- One that went since it was named is not found, rather than empty; the last one,
+-- too.
+DELETE FROM goosebit.action;
+DELETE FROM goosebit.rollout;
+SELECT throws_ok(format('SELECT goosebit_admin.%s(%L, %L%s)', f.name, w.tenant,
+                        w.rollout, f.rest), 'GB001', w.says,
+                 f.name || ': ' || w.says)
+FROM (VALUES ('rollout_explain', ', 60, 9'), ('rollout_touched', ', ''pause'''),
+             ('rollout_open', ', 9')) AS f (name, rest),
+     (VALUES ('acme', :newer::text,
+              format('rollout "%s": not found', :newer)),
+             ('gone', :older::text, 'tenant "gone": not found'))
+         AS w (tenant, rollout, says);
 
 SELECT * FROM finish();
 ROLLBACK;

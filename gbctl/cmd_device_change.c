@@ -325,8 +325,11 @@ device_ask(cli_t *cli, const device_chosen_t *chosen)
         return ok;
     }
 
-    if (!db_rehearse(cli, "SELECT goosebit_admin.device_delete($1, $2)", 2,
-                     cli->tenant, chosen->array))
+    /* refuses what deleting would, and deletes nothing */
+
+    if (!db_rehearse(cli, "SELECT goosebit_admin.device_set($1, $2, NULL, "
+                     "NULL, NULL, '{}', '{}', NULL)", 2, cli->tenant,
+                     chosen->array))
     {
         return false;
     }

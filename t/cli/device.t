@@ -217,7 +217,18 @@ like(gbctl({ pty => 60 }, 'show', 'n3')->{out},
 
 # delete
 
+$s->sql(<<'SQL');
+CREATE SEQUENCE public.deletes;
+CREATE FUNCTION public.counts() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER AS
+    $$ BEGIN PERFORM nextval('public.deletes'); RETURN OLD; END $$;
+CREATE TRIGGER counts BEFORE DELETE ON goosebit.device
+    FOR EACH ROW EXECUTE FUNCTION public.counts();
+SQL
 is(gbctl('delete', 'n1')->{exit}, 1, 'delete without --yes: exit 1');
+is($s->value('SELECT is_called FROM public.deletes'), 'f',
+    'delete: none was deleted and taken back only to ask');
+$s->sql('DROP FUNCTION public.counts() CASCADE');
 like(error('delete', 'n1', 'n2')->{message}, qr/delete 2 devices/,
     'and the question');
 is(error('delete', 'n1', 'nobody')->{code}, 'not_found',

@@ -10,7 +10,7 @@ use Digest::SHA qw(sha1_hex);
 use Digest::MD5 qw(md5_hex);
 
 my $s = stack(fsync => 'off', workers => 1,
-    http => 'goosebit_open_file_cache max=4 inactive=1s;', server => <<'CONF');
+    http => 'goosebit_open_file_cache max=4 inactive=3s;', server => <<'CONF');
 location /cached/ { goosebit; open_file_cache max=10 inactive=1h; sendfile on; }
 location /direct/ { goosebit; directio 512; }
 location /plain/ { goosebit; sendfile off; gzip on; gzip_types *;

@@ -31,6 +31,14 @@ sub polls {
 }
 
 
+# SQL has looked for so many polls, and their answers are held back.
+sub held {
+    my ($n) = @_;
+    return ok(wait_for(sub { $p->value("select count(*) from pg_stat_activity"
+        . " where wait_event = 'PgSleep'") >= $n }), 'SQL is asked');
+}
+
+
 sub config {
     my ($id, $version) = @_;
     is($s->put(ddi($id, 'configData'), json => { data => {
@@ -58,13 +66,13 @@ is($p->poll(1, 'config')->{cache}, 'HIT', 'elsewhere the journal tells');
 
 # ---- answers that are under way
 
-$p->slow_poll(q{case when $2 in ('late', 'joined') then 1.5 else 0 end});
+$p->slow_poll(q{case when $2 in ('late', 'joined') then 3 else 0 end});
 $p->device($_, sw_version => '2.0.0') for qw(late joined);
 
 {
     my $http = $s->http;
     $http->send_request('GET', ddi('late'));
-    sleep 0.3;
+    held(1);
     config('late', '1.0.0');
     is($http->response('GET')->{headers}{'x-reason'}, 'up_to_date',
         'SQL has looked before');
@@ -75,7 +83,7 @@ $p->device($_, sw_version => '2.0.0') for qw(late joined);
 {
     my @http = map { $s->http } 1 .. 6;
     $_->send_request('GET', ddi('joined')) for @http[0 .. 2];
-    sleep 0.3;
+    held(1);
     config('joined', '1.0.0');
     $_->send_request('GET', ddi('joined')) for @http[3 .. 5];
     my @is = map { $_->response('GET')->{headers}{'x-reason'} } @http;

@@ -30,7 +30,7 @@ for (['/fleet' . ddi('d'), 200, qr/^200\|DEFAULT\|d\|poll\|BYPASS\|\w+\|yes$/],
 {
     my ($path, $status, $log) = @$_;
     is($s->get($path)->{status}, $status, "$path: $status");
-    ok(wait_for(sub { logged() =~ $log }, 3), 'as the log says')
+    ok(wait_for(sub { logged() =~ $log }), 'as the log says')
         or diag(logged());
 }
 

@@ -6,6 +6,7 @@ use Goosebit::AuthServer;
 use Goosebit::Certs;
 use Goosebit::Test;
 
+use IO::Select;
 use Time::HiRes qw(sleep time);
 
 my $auth = Goosebit::AuthServer->new;
@@ -14,7 +15,7 @@ my $h2 = Goosebit::Certs::port();
 my $c = Goosebit::Certs->new;
 $c->make('server', '/CN=localhost', san => 'DNS:localhost');
 my $s = stack(fsync => 'off', workers => 1,
-    http => 'goosebit_auth_timeout 2s; goosebit_auth_cache 1s;
+    http => 'goosebit_auth_timeout 2s; goosebit_auth_cache 3s;
         upstream both { server 127.0.0.1:' . $auth->port . ';
             server 127.0.0.1:' . $auth->port . '; }
         server { listen 127.0.0.1:' . $h2 . ' ssl http2;
@@ -163,24 +164,29 @@ subtest 'remembered' => sub {
     is(scalar(() = $auth->asked), 2, 'keeps nothing');
     is(poll("/$v1/mem", 'no-m')->{status}, 401, 'a no') for 1 .. 2;
     is(scalar(() = $auth->asked), 2, 'is never kept');
-    sleep 1.1;
+    sleep 3.1;
     is(poll("/$v1/mem", 'yes-m')->{status}, 200, 'after its time');
     is(scalar(() = $auth->asked), 1, 'it is asked for again');
 };
 
 
 subtest 'slow' => sub {
-    my $h = $s->http;
-    $h->send_request('GET', "/$v1/slow", headers => token('slow-0.7'));
-    my $t = time;
-    is(poll("/$v1/fast", 'yes-f')->{status}, 200, 'others are answered');
-    ok(time - $t < 0.6, 'meanwhile');
-    is($h->response('GET')->{status}, 200, 'the slow one, too');
+    # on a busy machine the others may come late, but not each time
+    my $meanwhile = 0;
+    for my $i (1 .. 5) {
+        my $h = $s->http;
+        $h->send_request('GET', "/$v1/slow", headers => token("slow-0.7-$i"));
+        is(poll("/$v1/fast", "yes-f$i")->{status}, 200, 'others are answered');
+        $meanwhile = !IO::Select->new($h->{sock})->can_read(0);
+        is($h->response('GET')->{status}, 200, 'the slow one, too');
+        last if $meanwhile;
+    }
+    ok($meanwhile, 'the others meanwhile');
 
     for my $in ('', '/both') {
         for my $token ('slow-30', 'trickle') {
             $auth->asked;
-            $t = time;
+            my $t = time;
             is(poll("$in/$v1/hang", $token)->{status}, 503, "$in $token");
             ok(time - $t > 1.8 && time - $t < 6, 'ends in time');
             is(scalar(() = $auth->asked), 1, 'asked once');

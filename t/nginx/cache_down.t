@@ -103,7 +103,7 @@ refused('a device that is not in the zone', poll('b'));
 refused('one that was blocked', poll('blocked'));
 refused('its deployment', $s->get(ddi('a', 'deploymentBase', 11),
     headers => [Authorization => 'TargetToken a']));
-cmp_ok(time - $start, '<', 2, 'all at once');
+cmp_ok(time - $start, '<', 4, 'all at once');
 sleep 5 - (time - $start);
 is(poll('a')->{cache}, 'STALE', 'after goosebit_stale, too');
 cmp_ok($s->get('/status')->{json}{polls}{stale}, '>=', 3, 'they are counted');
@@ -124,13 +124,13 @@ cmp_ok(time - $start, '<', 10, 'within 10 s');
     kill STOP => @pids;
     $start = time;
     is(poll('late')->{cache}, 'HIT', 'PostgreSQL hangs: from the zone');
-    cmp_ok(time - $start, '<', 1, 'at once');
+    cmp_ok(time - $start, '<', 1.9, 'at once');     # timeout=2s
     sleep 4.5;
     $start = time;
     $r = poll('late');
     is($r->{status}, 200, 'after goosebit_stale');
     is($r->{cache}, 'STALE', 'when SQL has not answered in time');
-    cmp_ok(time - $start, '<', 4, 'which is known after a while');
+    cmp_ok(time - $start, '<', 10, 'which is known after a while');
     kill CONT => @pids;
     ok(wait_for(sub { poll('late')->{cache} eq 'HIT' }, 15), 'it goes on');
 }

@@ -74,7 +74,7 @@ for my $i (1 .. 4) {
     my $r = $s->get(ddi('d11'));
     is($r->{status}, 503, 'PostgreSQL is gone: 503');
     like($r->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'with Retry-After');
-    ok(time - $start < 1, 'at once');
+    ok(time - $start < 4, 'at once');   # timeout=5s
     $r = $s->get('/status');
     is($r->{status}, 200, 'the status page is there');
     is($r->{json}{db}{connections}, 0, 'and shows no connection');
@@ -111,7 +111,10 @@ for my $i (1 .. 4) {
 {
     my $lost = db()->{reconnects};
     my $end = load(4, 30);
-    for (1 .. ($ENV{GB_ASAN} ? 60 : 15)) {
+    my $until = time + 25;
+    for (my $i = 0; time < $until && ($i < ($ENV{GB_ASAN} ? 60 : 15)
+        || db()->{reconnects} < $lost + 20); $i++)
+    {
         $s->value($kill);
         sleep 0.15;
     }

@@ -171,13 +171,13 @@ like($s->error_log, qr/connection \d: timed out/, 'its time-out is its own');
 
 # ---- alone, it means 503 at once after the first time
 
-use_database(qq{"host=$net.3 $user" connect_timeout=300ms timeout=1s});
+use_database(qq{"host=$net.3 $user" connect_timeout=300ms timeout=5s});
 ok(wait_for(sub { $s->error_log =~ /PostgreSQL is gone\n.*\z/s }, 5),
     'silent: gone');
 {
     my $start = time;
     is($s->get($poll)->{status}, 503, 'silent: 503');
-    ok(time - $start < 0.5, 'at once');
+    ok(time - $start < 4, 'at once');
 }
 
 # ---- a connection that goes silent later

@@ -81,6 +81,9 @@ if ($pid == 0) {
     require POSIX;
     POSIX::_exit($out->{exit});
 }
+ok(wait_for(sub { $s->value("SELECT count(*) FROM pg_stat_activity WHERE
+    application_name = 'gbctl' AND query LIKE '%goosebit_admin%'") }, 30),
+    'log -f: has begun');
 for (1 .. 8) {
     $f->report('a', $y, 'proceeding', 'none', "step $_");
     sleep 0.2;

@@ -243,6 +243,9 @@ $next = gbctl('create', '--software', '3.0.0')->{out} + 0;
 $at{a} = action('a');
 my $pid = fork // die;
 if ($pid == 0) {
+    # it has looked, and is looking on
+    wait_for { $s->value("SELECT count(*) FROM pg_stat_activity WHERE
+        application_name = 'gbctl' AND query LIKE '%goosebit_admin%'") } 30;
     sleep 1.5;
     report($_, scalar action($_), 'closed', 'success')
         for qw(a b c d e same late);

@@ -88,7 +88,7 @@ is($s->value('SELECT count(*) FROM goosebit.device WHERE token IS NULL'), 0,
 
 is(simulate('--devices', 40, '--tokens', '--duration', 1, '--rate', 100)
     ->{json}{refused}, 0, 'the same seed: known again');
-$r = simulate('--devices', 40, '--tokens', '--duration', 1, '--rate', 100,
+$r = simulate('--devices', 40, '--tokens', '--duration', 3, '--rate', 100,
     '--seed', 7);
 cmp_ok($r->{json}{refused}, '>=', 40, 'another: refused');
 is("$r->{exit} $r->{err}", "0 every device was refused: --tokens and "
@@ -132,13 +132,15 @@ $s->gbctl('tenant', 'set', 'DEFAULT', '--auth', 'off');
 {
     local %ENV = (%ENV, %{$s->env});
     my $out = tempdir() . '/out';
+    my $polls = sub { scalar(() = $s->access_log =~ /\n/g) };
+    my $before = $polls->();
     my $pid = fork // die;
     if ($pid == 0) {
         open STDOUT, '>', $out;
         $SIG{INT} = 'DEFAULT';
         exec $ENV{GBCTL}, qw(simulate --devices 5 --rate 50 -o json) or die;
     }
-    sleep 1;
+    ok(wait_for(sub { $polls->() > $before + 5 }, 30), 'devices poll');
     kill INT => $pid;
     waitpid $pid, 0;
     is($?, 0, '^C: exit 0');

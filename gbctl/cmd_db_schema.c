@@ -307,7 +307,9 @@ schema_script_fail(cli_t *cli, const embed_t *file, const PGresult *res)
     message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
     position = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
 
-    if (state == NULL || strcmp(state, "42501") == 0) {
+    if (state == NULL || strcmp(state, "42501") == 0
+        || strcmp(state, "25006") == 0)
+    {
         return db_fail(cli, res);
     }
 

@@ -20,6 +20,8 @@ typedef struct {
 
 static const db_state_t *db_state(const char *sqlstate);
 
+static const char  db_read_only[] =
+    "a standby? name the primary, or all with target_session_attrs=read-write";
 
 /* the first that fits; everything else is "failed" */
 
@@ -95,8 +97,11 @@ db_fail(cli_t *cli, const PGresult *res)
                         PQuser(conn), message);
 
     } else {
-        (void) cli_fail(cli, s->status, s->code,
-                        s->status == CLI_NO_DB ? NULL : hint,
+        if (s->status == CLI_NO_DB) {
+            hint = strcmp(s->code, "read_only") == 0 ? db_read_only : NULL;
+        }
+
+        (void) cli_fail(cli, s->status, s->code, hint,
                         "the database says: %s%s%s%s", message,
                         state[0] ? " (" : "", state, state[0] ? ")" : "");
     }

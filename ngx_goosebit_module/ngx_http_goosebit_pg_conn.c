@@ -466,7 +466,9 @@ ngx_http_goosebit_pg_conn_read_handler(ngx_event_t *rev)
     }
 
     if (conn->drain && ngx_queue_empty(&conn->sent)) {
-        ngx_http_goosebit_pg_conn_lost(conn, "the server is read-only");
+        ngx_http_goosebit_pg_conn_lost(conn, "the server is read-only: name "
+                                     "the primary, or all with "
+                                     "target_session_attrs=read-write");
         return;
     }
 
@@ -560,8 +562,8 @@ ngx_http_goosebit_pg_conn_notice(void *data, const PGresult *res)
 
 
 /*
- * Libpq's own words, where why is NULL.  As one line, and as text: of a key
- * that can't be read libpq 15 says why from memory it has freed.
+ * Libpq's own words, which name the host, where why is NULL.  As one line, and
+ * as text: of a key that can't be read libpq 15 says why from freed memory.
  */
 
 static void
@@ -571,14 +573,16 @@ ngx_http_goosebit_pg_conn_log(ngx_http_goosebit_pg_conn_t *conn,
     size_t   n;
     u_char  *p, *last, buf[512];
 
-    if (why == NULL) {
+    if (why) {
+        last = ngx_snprintf(buf, sizeof(buf), "%s (%s)", why, PQhost(conn->db));
+
+    } else {
         why = conn->db ? PQerrorMessage(conn->db) : "no address is known";
+        last = ngx_snprintf(buf, sizeof(buf), "%s", why);
     }
 
-    last = ngx_cpystrn(buf, (u_char *) why, sizeof(buf));
-
     while (last > buf && last[-1] == LF) {
-        *--last = '\0';
+        last--;
     }
 
     for (p = buf; p < last; p += n) {
@@ -591,6 +595,6 @@ ngx_http_goosebit_pg_conn_log(ngx_http_goosebit_pg_conn_t *conn,
     }
 
     ngx_log_error(level, conn->pg->log, 0,
-                  "goosebit: PostgreSQL connection %ui: %s", conn->number,
-                  buf);
+                  "goosebit: PostgreSQL connection %ui: %*s", conn->number,
+                  (size_t) (last - buf), buf);
 }

@@ -187,6 +187,18 @@ is($s->gbctl('status')->{exit}, 3, 'edited migration: a verb exits 3');
 record($files[0], $sha);
 
 
+# a standby: what is to be written says where to go instead
+
+record('functions', 'f' x 64);
+$r = $s->gbctl({ env => { PGOPTIONS => '-c default_transaction_read_only=on' } },
+    'db', 'migrate', '-o', 'json');
+is($r->{exit}, 3, 'read-only: migrate exits 3');
+is(code($r), 'read_only', 'read-only: its code');
+like($r->{err}, qr/name the primary, or all with target_session_attrs/,
+    'read-only: and what to do');
+is($s->gbctl('db', 'migrate')->{exit}, 0, 'read-only: elsewhere it works');
+
+
 # a newer schema than this build knows
 
 $s->sql("INSERT INTO goosebit.migration VALUES ('9999_later.sql', '"

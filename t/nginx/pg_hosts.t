@@ -167,7 +167,8 @@ works('the second host');
 my $silent = silent("$net.3:5432");
 use_database(qq{"host=$net.3,$net.1 $user" connect_timeout=500ms});
 works('the host after a silent one', 4);
-like($s->error_log, qr/connection \d: timed out/, 'its time-out is its own');
+like($s->error_log, qr/connection \d: timed out \(\Q$net.3\E\)$/m,
+    'its time-out is its own');
 
 # ---- alone, it means 503 at once after the first time
 
@@ -200,6 +201,10 @@ works('then it works again', 8);
     my $hba = $other->value('show hba_file');
     spew($hba, slurp($hba) . "host all all 127.0.0.0/8 trust\n");
     $other->value('select pg_reload_conf()');
+
+    use_database(qq{"host=$net.8 $user"});
+    ok($s->wait_log(qr/is read-only: name the primary, .*\(\Q$net.8\E\)$/m),
+        'a standby alone: the log says what to do, and of which');
 
     use_database(qq{"host=$net.8,$net.1 $user
         target_session_attrs=read-write"});

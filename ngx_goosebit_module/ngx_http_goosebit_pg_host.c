@@ -334,16 +334,20 @@ ngx_http_goosebit_pg_host_option(PQconninfoOption *options,
 
 /*
  * What keywords mean libpq looks at when it begins to connect: here to nowhere,
- * so that a wrong value is told now, and not by each worker.
+ * so that a wrong value is told now, and not by each worker.  These don't have
+ * the master's PG* variables, which libpq would take for the string's.
  */
 
 static ngx_int_t
 ngx_http_goosebit_pg_host_check(ngx_conf_t *cf,
     ngx_http_goosebit_database_t *db, ngx_http_goosebit_host_t *name)
 {
+    char       **env;
     PGconn      *conn;
     ngx_int_t    rc;
     const char  *why;
+
+    static char  *none[] = { NULL };
 
     if (name->address.len
         && !ngx_http_goosebit_pg_host_is_address(&name->address))
@@ -358,7 +362,11 @@ ngx_http_goosebit_pg_host_check(ngx_conf_t *cf,
     db->values[db->nkeywords + 1] = NULL;
     db->values[db->nkeywords + 2] = (char *) name->port.data;
 
+    env = environ;
+    environ = none;
     conn = PQconnectStartParams(db->keywords, db->values, 0);
+    environ = env;
+
     why = PQerrorMessage(conn);
     rc = NGX_OK;
 

@@ -181,6 +181,14 @@ is($s->get(ddi("d$_"))->{status}, 200, "device d$_") for 1 .. 10;
     spew($conf, $nginx =~ s/(goosebit_database )[^;]*;/$1"hostaddr=fe80::1%lo";/r);
     is(run([@test])->{exit}, 0, 'an address that an interface is named by');
 
+    # the master's variables are not the string's, nor the workers'
+    spew($conf, $nginx =~ s/(goosebit_database )[^;]*;/$1"sslmode=bogus";/r);
+    like(run(['env', 'PGSERVICE=none', @test])->{err},
+        qr/invalid sslmode value: "bogus"/, 'PGSERVICE hides nothing');
+    spew($conf, $nginx);
+    is(run(['env', 'PGSSLMODE=bogus', @test])->{exit}, 0,
+        'PGSSLMODE is no reason to refuse');
+
     spew($conf, $nginx =~ s/goosebit_database [^;]*;//r);
     is(run([@test])->{exit}, 0, 'db_uri of goosebit.yaml will do');
     spew($yaml, "# one\n# two\n"

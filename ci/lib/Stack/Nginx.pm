@@ -7,16 +7,16 @@ use warnings;
 
 use Cwd qw(abs_path);
 use Exporter 'import';
-use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
 
+use Stack::Port;
 use Stack::Util;
 
 our @EXPORT = qw(nginx_up nginx_start nginx_stop nginx_pid asan_options);
 
 
-# nginx can't listen on port 0, so a free port is looked for, outside the range
-# the kernel gives to clients, and another one if somebody was quicker.
+# nginx can't listen on port 0, so a free port is looked for, and another one if
+# somebody was quicker.
 sub nginx_up {
     my ($s) = @_;
 
@@ -27,19 +27,6 @@ sub nginx_up {
         nginx_conf($s);
         my $err = eval { nginx_start($s); 1 } ? return : $@;
         die $err if $s->{fixed} || $err !~ /Address already in use/;
-    }
-    die "no free port\n";
-}
-
-
-sub free_port {
-    my ($addr) = @_;
-
-    for (1 .. 200) {
-        my $port = 15000 + int rand 17000;
-        my $sock = IO::Socket::INET->new(LocalAddr => $addr, Proto => 'tcp',
-            LocalPort => $port, Listen => 1);
-        return $port if $sock;
     }
     die "no free port\n";
 }

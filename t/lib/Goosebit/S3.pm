@@ -44,7 +44,7 @@ sub new {
     push @all, $self;
 
     for (1 .. 5) {
-        $self->{port} = _free_port();
+        $self->{port} = Goosebit::Test::free_port();
         last if $self->start;
     }
     $self->{pid} or die "versitygw: " . $self->log . "\n";
@@ -52,13 +52,6 @@ sub new {
     my $r = $self->request('PUT', "/$self->{bucket}");
     $r->{status} == 200 or die "versitygw: $r->{raw}\n";
     return $self;
-}
-
-
-sub _free_port {
-    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no free port: $!\n";
-    return $sock->sockport;
 }
 
 

@@ -134,6 +134,13 @@ sub tempdir {
 }
 
 
+# A port of 127.0.0.1 that no client will have, as the stacks' own.
+sub free_port {
+    require './ci/lib/Stack/Port.pm';
+    return Stack::Port::free_port('127.0.0.1');
+}
+
+
 # Waits for a condition: its value, or false after SECONDS (10).
 sub wait_for(&;$) {
     my ($cond, $seconds) = @_;

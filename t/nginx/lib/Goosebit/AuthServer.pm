@@ -15,14 +15,16 @@ use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
+use Goosebit::Test ();
+
 
 # new(port => N): started; stops when it goes out of scope
 sub new {
     my ($class, %opt) = @_;
     my $dir = File::Temp->newdir('gba.XXXXXX', TMPDIR => 1);
     my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-        LocalPort => $opt{port} // 0, Proto => 'tcp', Listen => 512,
-        ReuseAddr => 1) or die "listen: $!\n";
+        LocalPort => $opt{port} // Goosebit::Test::free_port(),
+        Proto => 'tcp', Listen => 512, ReuseAddr => 1) or die "listen: $!\n";
     my $self = bless { dir => $dir, port => $sock->sockport, owner => $$ },
         $class;
     my $pid = fork // die "fork: $!\n";

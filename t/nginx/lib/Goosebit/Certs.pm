@@ -6,7 +6,8 @@ use strict;
 use warnings;
 
 use File::Temp ();
-use IO::Socket::INET;
+
+use Goosebit::Test ();
 
 our $free;
 
@@ -92,11 +93,7 @@ sub issuer_hash {
 
 
 # A port nobody listens on now.
-sub port {
-    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1,
-        Proto => 'tcp') or die "listen: $!\n";
-    return $sock->sockport;
-}
+sub port { Goosebit::Test::free_port() }
 
 
 # curl(URL, cert => NAME, ca => NAME, args => []): {status, body}

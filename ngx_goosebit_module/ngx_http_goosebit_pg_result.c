@@ -30,6 +30,7 @@ static ngx_uint_t ngx_http_goosebit_pg_good(PGresult *res);
 static ngx_uint_t ngx_http_goosebit_pg_state_is(PGresult *res,
     const char *state);
 static ngx_uint_t ngx_http_goosebit_pg_is_stale(PGresult *res);
+static ngx_uint_t ngx_http_goosebit_pg_passes(PGresult *res);
 
 
 ngx_int_t
@@ -445,11 +446,7 @@ ngx_http_goosebit_pg_error(ngx_http_goosebit_pg_conn_t *conn,
         conn->drain = 1;
     }
 
-    if (q && !q->retried
-        && (ngx_http_goosebit_pg_state_is(res, "25006")
-            || ngx_http_goosebit_pg_state_is(res, "40001")
-            || ngx_http_goosebit_pg_state_is(res, "40P01")))
-    {
+    if (q && !q->retried && ngx_http_goosebit_pg_passes(res)) {
         q->retried = 1;
         q->alone = 1;
         ngx_http_goosebit_pg_again(q);
@@ -555,4 +552,27 @@ ngx_http_goosebit_pg_is_stale(PGresult *res)
     function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
 
     return function && ngx_strcmp(function, "RevalidateCachedQuery") == 0;
+}
+
+
+/*
+ * What the same call need not meet again: a standby, another's locks, or that a
+ * migration replaced the functions under it.  PostgreSQL has many words for
+ * that one, all of schemas that don't fit (42) or of itself (XX000, "cache
+ * lookup failed"), and has undone the transaction.
+ */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_passes(PGresult *res)
+{
+    const char  *state;
+
+    state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return state
+           && (ngx_strcmp(state, "25006") == 0
+               || ngx_strcmp(state, "40001") == 0
+               || ngx_strcmp(state, "40P01") == 0
+               || ngx_strcmp(state, "XX000") == 0
+               || ngx_strncmp(state, "42", 2) == 0);
 }

@@ -12,8 +12,8 @@ my $s = stack(workers => 1, database => 'connections=2 queue=10 timeout=2s',
 
 
 sub put_config {
-    my ($id) = @_;
-    my $http = $s->http;
+    my ($id, $to) = @_;
+    my $http = ($to // $s)->http;
     $http->send_request('PUT', ddi($id, 'configData'), json => $config);
     return $http;
 }
@@ -178,6 +178,33 @@ SQL
     $s->sql('alter function goosebit_ddi.away rename to poll');
     is($s->get(ddi('d1'))->{status}, 200, 'and is again: 200');
     is($pids->(), $before, 'still on the same connections');
+}
+
+# ---- functions that a migration replaces under a call
+
+{
+    my $m = stack(workers => 1, fsync => 'off', nginx => 0);
+    $m->sql(q{alter role goosebit_ddi set statement_timeout = '60s'});
+    my $n = stack(with => $m, workers => 1, database => 'timeout=60s');
+    my @ids = qw(m1 m2 m3);
+    is($n->get(ddi($_))->{status}, 200, "$_ registers") for @ids;
+    is($n->put(ddi('m1', 'configData'), json => $config)->{status}, 200,
+        'the functions have been called');
+
+    my ($holder, $migration) = ($m->psql, $m->psql);
+    my @sql = map { slurp($_) } sort(glob 'sql/functions/*.sql'),
+        'sql/grants.sql';
+    $migration->query(join "\n", 'begin;', @sql);
+    $holder->query(q{begin; select from goosebit.device for update});
+
+    my @c = map { put_config($_, $n) } @ids;
+    ok(wait_for(sub { $m->value(q{select count(*) from pg_locks
+        where not granted}) > 0 }), 'messages are half way');
+    $migration->query('commit');
+    $holder->query('rollback');
+    is_deeply(statuses(@c), { 200 => 3 }, 'they are taken, begun again');
+    like($m->pg_log, qr/ERROR:.*\b(?:OID|type|function)\b/,
+        'though PostgreSQL could not end them');
 }
 
 # ---- prepare=off, one connection for all

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd_db.h"
 #include "db.h"
@@ -17,7 +18,11 @@
 
 static const char *schema_damage(schema_t *state);
 static bool schema_rights(cli_t *cli, schema_t *state);
-static bool schema_script(cli_t *cli, const embed_t *file);
+static bool schema_record(cli_t *cli, const char *name, const char *sha256);
+static bool schema_scripts(cli_t *cli, int applied);
+static bool schema_pending(const embed_t *file, int applied);
+static bool schema_wait_note(cli_t *cli);
+static bool schema_script(cli_t *cli, const embed_t *file, bool *locked);
 static bool schema_script_fail(cli_t *cli, const embed_t *file,
     const PGresult *res);
 
@@ -235,49 +240,122 @@ schema_apply(cli_t *cli, int applied, PGresult *made)
     bool            ok;
     const embed_t  *e;
 
-    static const char  record[] =
-        "INSERT INTO goosebit.migration (name, sha256) VALUES ($1, $2)"
-        " ON CONFLICT (name) DO UPDATE"
-        " SET sha256 = excluded.sha256, applied_at = excluded.applied_at";
+    ok = schema_scripts(cli, applied);
 
-    for (e = embed_files; e->name != NULL; e++) {
-
-        if (e->kind == EMBED_ROLES) {
-            ok = schema_script(cli, e);
-
-        } else if (e->kind == EMBED_MIGRATION && e->number > applied) {
-            ok = schema_script(cli, e)
-                 && db_run(cli, record, 2, e->name, e->sha256)
+    for (e = embed_files; ok && e->name != NULL; e++) {
+        if (schema_pending(e, applied) && e->kind == EMBED_MIGRATION) {
+            ok = schema_record(cli, e->name, e->sha256)
                  && (made == NULL
                      || out_make_row(made, "migration", e->name));
-
-        } else {
-            ok = true;
-        }
-
-        if (!ok) {
-            return false;
         }
     }
 
-    for (e = embed_files; e->name != NULL; e++) {
-        if ((e->kind == EMBED_FUNCTION || e->kind == EMBED_GRANTS)
-            && !schema_script(cli, e))
-        {
-            return false;
-        }
-    }
-
-    return db_run(cli, record, 2, "functions", embed_code)
+    return ok && schema_record(cli, "functions", embed_code)
            && (made == NULL || out_make_row(made, "functions", "all"));
 }
 
 
 static bool
-schema_script(cli_t *cli, const embed_t *file)
+schema_record(cli_t *cli, const char *name, const char *sha256)
 {
-    bool       ok;
+    return db_run(cli, "INSERT INTO goosebit.migration (name, sha256)"
+                  " VALUES ($1, $2) ON CONFLICT (name) DO UPDATE"
+                  " SET sha256 = excluded.sha256,"
+                  " applied_at = excluded.applied_at", 2, name, sha256);
+}
+
+
+/*
+ * Whoever waits for a table is in the way of all who come later: behind a
+ * backup no device would be answered before it ends.  Hence only short waits,
+ * again and again; what was locked before is given back between them.  They are
+ * longer than PostgreSQL's deadlock_timeout, after which an autovacuum makes
+ * way.
+ */
+
+static bool
+schema_scripts(cli_t *cli, int applied)
+{
+    bool            ok, locked, told;
+    const embed_t  *e;
+
+    static const struct timespec  pause = { 3, 0 };
+
+    ok = db_run(cli, "SET LOCAL lock_timeout = '2s'", 0)
+         && db_run(cli, "SAVEPOINT scripts", 0);
+
+    for (told = false; ok; told = true) {
+        locked = false;
+
+        for (e = embed_files; ok && e->name != NULL; e++) {
+            ok = !schema_pending(e, applied) || schema_script(cli, e, &locked);
+        }
+
+        if (!locked) {
+            break;
+        }
+
+        ok = db_run(cli, "ROLLBACK TO scripts", 0)
+             && (told || schema_wait_note(cli));
+
+        (void) nanosleep(&pause, NULL);
+    }
+
+    return ok && db_run(cli, "SET LOCAL lock_timeout = 0", 0);
+}
+
+
+static bool
+schema_pending(const embed_t *file, int applied)
+{
+    return file->kind != EMBED_MIGRATION || file->number > applied;
+}
+
+
+/* whose transaction it is, most likely: the oldest */
+
+static bool
+schema_wait_note(cli_t *cli)
+{
     PGresult  *res;
+
+    res = db_call(cli,
+                  "SELECT a.pid, coalesce(nullif(a.application_name, ''),"
+                  " a.backend_type) FROM pg_catalog.pg_stat_activity a"
+                  " WHERE a.pid <> pg_catalog.pg_backend_pid()"
+                  " AND EXISTS (SELECT FROM pg_catalog.pg_locks l"
+                  " JOIN pg_catalog.pg_class c ON c.oid = l.relation"
+                  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                  " WHERE l.pid = a.pid AND n.nspname ~ '^goosebit')"
+                  " ORDER BY a.xact_start LIMIT 1", 0);
+
+    if (res == NULL) {
+        return false;
+    }
+
+    if (PQntuples(res) == 0) {
+        cli_note(cli, "tables are in use: trying again");
+
+    } else {
+        cli_note(cli, "waiting for \"%s\" (pid %s), which uses the tables, to "
+                 "end; devices are served meanwhile",
+                 PQgetvalue(res, 0, 1), PQgetvalue(res, 0, 0));
+    }
+
+    PQclear(res);
+
+    return true;
+}
+
+
+/* LOCKED: nothing is reported, for it may be tried again */
+
+static bool
+schema_script(cli_t *cli, const embed_t *file, bool *locked)
+{
+    bool         ok;
+    PGresult    *res;
+    const char  *state;
 
     /* without parameters, for a script holds many statements */
 
@@ -287,7 +365,12 @@ schema_script(cli_t *cli, const embed_t *file)
          || PQresultStatus(res) == PGRES_EMPTY_QUERY;
 
     if (!ok) {
-        (void) schema_script_fail(cli, file, res);
+        state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+        *locked = state != NULL && strcmp(state, "55P03") == 0;
+
+        if (!*locked) {
+            (void) schema_script_fail(cli, file, res);
+        }
     }
 
     PQclear(res);

@@ -170,6 +170,45 @@ record('functions', 'f' x 64);
 }
 
 
+# behind a backup, or whoever else holds a table: it waits, and is not in the
+# way of others
+
+{
+    $s->sql('CREATE VIEW goosebit.held AS SELECT 1 AS one');
+    $s->sql('ALTER VIEW goosebit.held OWNER TO goosebit_owner');
+    record('functions', 'f' x 64);
+
+    my $dir = tempdir();
+    my $holder = $s->psql;
+    $holder->query("SET application_name = 'pg_dump';"
+        . " BEGIN; SELECT FROM goosebit.held");
+    my $held = $s->value('SELECT pid FROM pg_stat_activity'
+        . " WHERE application_name = 'pg_dump'");
+
+    my $pid = fork // die;
+    if ($pid == 0) {
+        my $e = $s->env;
+        delete @ENV{grep { /^(?:PG|GOOSEBIT_)/ } keys %ENV};
+        @ENV{keys %$e} = values %$e;
+        open STDERR, '>', "$dir/err";
+        open STDOUT, '>', "$dir/out";
+        exec $ENV{GBCTL}, 'db', 'migrate', '-o', 'name' or die;
+    }
+
+    ok(wait_for(sub { -s "$dir/err" }, 20),
+        'a table is held: migrate says so') or $holder->query('COMMIT');
+    is(slurp("$dir/err"), "waiting for \"pg_dump\" (pid $held), which uses the"
+        . " tables, to end; devices are served meanwhile\n", 'and who it is');
+    is($s->value('SELECT one FROM goosebit.held'), 1, 'others may go on');
+    $holder->query('COMMIT');
+    waitpid $pid, 0;
+    is("$? " . slurp("$dir/out"), "0 all\n", 'then it is done');
+    is(slurp("$dir/err") =~ tr/\n//, 1, 'having said it once');
+    is(status()->{state}, 'current', 'all of it');
+    $holder->quit;
+}
+
+
 # an edited old migration
 
 my $sha = $s->value("SELECT sha256 FROM goosebit.migration"

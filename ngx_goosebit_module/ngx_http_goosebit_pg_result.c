@@ -115,6 +115,11 @@ ngx_http_goosebit_pg_result(ngx_http_goosebit_pg_conn_t *conn, PGresult *res)
 
     severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 
+    if (severity == NULL) {
+        /* a pooler's own error */
+        severity = PQresultErrorField(res, PG_DIAG_SEVERITY);
+    }
+
     if (severity
         && (ngx_strcmp(severity, "FATAL") == 0
             || ngx_strcmp(severity, "PANIC") == 0))

@@ -44,18 +44,25 @@ sub fleet {
 }
 
 
+sub through {
+    my ($pooler, $option) = @_;
+    my $host = $pooler->host;
+
+    spew($conf, $nginx =~ s/(goosebit_database) [^;]*;/$1 "host=$host
+        port=6432 dbname=goosebit user=goosebit_ddi" $option;/r);
+    ok($s->reload, 'reload');
+    ok(wait_for(sub { $s->get(ddi('has0'))->{status} == 200 }), 'works');
+}
+
+
 for my $case (['session', 12, ''], ['transaction', 3, ''],
     ['transaction', 3, 'prepare=off'])
 {
     my ($mode, $size, $option) = @$case;
     my $pooler = Goosebit::Pooler->new($s, $mode, $size);
     my $what = "$mode $option";
-    my $host = $pooler->host;
 
-    spew($conf, $nginx =~ s/(goosebit_database) [^;]*;/$1 "host=$host
-        port=6432 dbname=goosebit user=goosebit_ddi" $option;/r);
-    ok($s->reload, "$what: reload");
-    ok(wait_for(sub { $s->get(ddi('has0'))->{status} == 200 }), 'works');
+    through($pooler, $option);
     my $before = length $s->error_log;
 
     fleet($what);
@@ -88,6 +95,23 @@ for my $verb (['device', 'list'], ['device', 'export'], ['db', 'check'],
 {
     my $r = $s->gbctl('--db', $db, @$verb);
     is($r->{exit}, 0, "gbctl @$verb") or diag $r->{err};
+}
+
+# ---- what a pooler says before it hangs up is told
+
+{
+    through($pooler, 'prepare=off');
+    my $before = length $s->error_log;
+    $s->pg('stop');
+    ok(wait_for(sub {
+        $s->get(ddi('has0'));
+        substr($s->error_log, $before) =~ /connection \d: FATAL:  \w+/;
+    }), 'the database is gone: the log has the pooler\'s reason');
+    $s->pg('start');
+    ok(wait_for(sub { $s->get(ddi('has0'))->{status} == 200 }, 20),
+        'it is back');
+    spew($conf, $nginx);
+    ok($s->reload, 'back');
 }
 
 undef $pooler;

@@ -22,7 +22,8 @@ sub new {
     _spew("$dir/ini", "[databases]\ngoosebit = host=" . $s->socket . "\n"
         . "[pgbouncer]\nlisten_addr = $self->{host}\nlisten_port = 6432\n"
         . "unix_socket_dir =\nauth_type = trust\nauth_file = $dir/users\n"
-        . "pool_mode = $mode\ndefault_pool_size = $size\n");
+        . "pool_mode = $mode\ndefault_pool_size = $size\n"
+        . "query_wait_timeout = 2\nserver_login_retry = 1\n");
 
     $self->{pid} = fork // die "fork: $!\n";
     if (!$self->{pid}) {

@@ -197,7 +197,10 @@ bool cli_opt_int(cli_t *cli, const char *name, long min, long max,
 bool cli_opt_word(cli_t *cli, const char *name, const char *words)
     __attribute__((warn_unused_result));
 
-/* NO_COLOR as https://no-color.org has it: "and not an empty string" */
+/*
+ * NO_COLOR as https://no-color.org has it: "and not an empty string"; nor does
+ * a terminal that says it is dumb know colours.
+ */
 bool cli_no_color(void);
 
 /*

@@ -10,6 +10,7 @@
 #include <gb_text.h>
 
 #include "cli.h"
+#include "out.h"
 
 
 #define CLI_ID_MAX  4096
@@ -357,7 +358,7 @@ cli_confirm(cli_t *cli, const char *fmt, ...)
                         question);
     }
 
-    fflush(stdout);
+    out_sync();
     fprintf(stderr, "%s [y/N] ", question);
 
     if (fgets(answer, sizeof(answer), stdin) == NULL) {

@@ -52,7 +52,7 @@ cli_fail(cli_t *cli, cli_exit_e status, const char *code, const char *hint,
 
     live_end();
     out_progress_clear(cli->bar);
-    fflush(stdout);
+    out_sync();
 
     doc = NULL;
 
@@ -126,7 +126,7 @@ cli_note(const cli_t *cli, const char *fmt, ...)
     }
 
     out_progress_clear(cli->bar);
-    fflush(stdout);
+    out_sync();
 
     va_start(args, fmt);
     n = vasprintf(&text, fmt, args);
@@ -220,11 +220,13 @@ cli_config(cli_t *cli, unsigned flags)
 bool
 cli_no_color(void)
 {
-    const char  *value;
+    const char  *value, *term;
 
     value = getenv("NO_COLOR");
+    term = getenv("TERM");
 
-    return value != NULL && value[0] != '\0';
+    return (value != NULL && value[0] != '\0')
+           || (term != NULL && strcmp(term, "dumb") == 0);
 }
 
 

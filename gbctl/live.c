@@ -14,6 +14,7 @@
 
 #include "cli.h"
 #include "live.h"
+#include "out.h"
 
 
 /* second screen, no cursor, no wrapping; and back */
@@ -88,7 +89,7 @@ live_begin(cli_t *cli)
     sa.sa_flags = SA_RESTART;
     sigaction(SIGTSTP, &sa, NULL);
 
-    fflush(stdout);
+    out_sync();
     live_enter();
 
     return true;

@@ -29,6 +29,9 @@ static const out_column_t *out_column(const out_list_t *spec,
 static const char *out_label(const char *name, char *buf, size_t size);
 
 
+static int  out_error;          /* errno of the first write that failed */
+
+
 bool
 out_query(cli_t *cli, const out_list_t *spec, const char *sql, int n, ...)
 {
@@ -378,16 +381,27 @@ out_label(const char *name, char *buf, size_t size)
 }
 
 
+void
+out_sync(void)
+{
+    if (fflush(stdout) != 0 && out_error == 0) {
+        out_error = errno;
+    }
+}
+
+
 bool
 out_finish(cli_t *cli)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout)) {
+    out_sync();
+
+    if (out_error == 0 && !ferror(stdout)) {
         return true;
     }
 
     return cli_fail(cli, CLI_FAILED, "failed", NULL,
                     "can't write to standard output: %s",
-                    strerror(errno ? errno : EIO));
+                    strerror(out_error ? out_error : EIO));
 }
 
 

@@ -129,6 +129,9 @@ void out_progress_step(out_progress_t *p, uint64_t done);
 void out_progress_clear(out_progress_t *p);
 void out_progress_end(out_progress_t *p);
 
+/* flushes stdout, and keeps for out_finish() why that failed */
+void out_sync(void);
+
 /* flushes stdout; false (and an error) where a write failed */
 bool out_finish(cli_t *cli);
 

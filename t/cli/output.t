@@ -180,6 +180,14 @@ SQL
         like($x->{err}, qr/can't write to standard output: No space left/,
             "full disk: $format: says why");
     }
+
+    # What was printed before a note is written before it.
+    SKIP: {
+        skip 'no /dev/full', 1 if !-c '/dev/full';
+        $x = run(['sh', '-c', '"$GBCTL" device block c > /dev/full']);
+        like($x->{err}, qr/blocked\ngbctl: .*No space left/,
+            'full disk: said also where a note comes between');
+    }
 }
 
 ok(wait_for(sub {

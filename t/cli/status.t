@@ -180,6 +180,8 @@ like($s->gbctl({ pty => 80, env => { NO_COLOR => '' } }, 'status')->{out},
     qr/\e\[3/, 'NO_COLOR, empty: as if it were not there');
 unlike($s->gbctl({ pty => 80, env => { NO_COLOR => 1 } }, 'status')->{out},
     qr/\e\[3/, 'NO_COLOR');
+unlike($s->gbctl({ pty => 80, env => { TERM => 'dumb' } }, 'status')->{out},
+    qr/\e/, 'nor on a dumb terminal');
 
 
 # every type and every format, by one row of them all

@@ -32,9 +32,13 @@ BEGIN
         CREATE ROLE goosebit_users NOLOGIN CREATEROLE;
     END IF;
 
-    -- Who runs this must be able to act as both; a superuser is already.
+    -- Who runs this must be able to act as both; a superuser is already. Since
+    -- PostgreSQL 16 who makes a role is a member that may not.
     FOREACH role_name IN ARRAY ARRAY['goosebit_owner', 'goosebit_users'] LOOP
-        IF NOT pg_catalog.pg_has_role(role_name, 'MEMBER') THEN
+        IF NOT pg_catalog.pg_has_role(role_name,
+               CASE WHEN pg_catalog.current_setting('server_version_num')::int
+                         < 160000 THEN 'MEMBER' ELSE 'SET' END)
+        THEN
             EXECUTE pg_catalog.format('GRANT %I TO %I', role_name,
                                       current_user);
         END IF;

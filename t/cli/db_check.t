@@ -97,15 +97,16 @@ is(check()->{exit}, 0, 'and as it was');
 
 # Who owns the database and may make roles needs no superuser.
 
-$s->sql('CREATE ROLE owner LOGIN CREATEROLE; CREATE ROLE plain LOGIN');
-$s->sql('CREATE DATABASE other OWNER owner', database => 'postgres');
-my $as = sub { my $who = shift; $s->gbctl({ env => { PGUSER => $who } },
-    '--db', 'postgres:///other?host=' . $s->socket, @_) };
+my $bare = stack(nginx => 0, init => 0, fsync => 'off');
+$bare->sql('CREATE ROLE owner LOGIN CREATEROLE; CREATE ROLE plain LOGIN');
+$bare->sql('CREATE DATABASE other OWNER owner', database => 'postgres');
+my $as = sub { my $who = shift; $bare->gbctl({ env => { PGUSER => $who } },
+    '--db', 'postgres:///other?host=' . $bare->socket, @_) };
 is($as->('plain', 'db', 'init')->{exit}, 4, 'init by anybody: exit 4');
 $r = $as->('owner', 'db', 'init');
 is($r->{exit}, 0, 'init by the owner with CREATEROLE') or diag $r->{err};
-$s->sql("UPDATE goosebit.migration SET sha256 = 'x' WHERE name = 'functions'",
-    database => 'other');
+$bare->sql("UPDATE goosebit.migration SET sha256 = 'x'
+    WHERE name = 'functions'", database => 'other');
 $r = $as->('owner', 'db', 'migrate');
 is($r->{exit}, 0, 'and migrate') or diag $r->{err};
 is($as->('owner', 'db', 'check')->{exit}, 0,

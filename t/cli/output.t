@@ -68,8 +68,9 @@ my @times = (
 
 while (my ($at, $said) = splice @times, 0, 2) {
     $s->sql("INSERT INTO goosebit.device_seen (tenant_id, device_id, seen_at)"
-        . " SELECT 1, d.id, '$at+00' FROM goosebit.device d"
-        . " WHERE d.controller_id = 'a' ON CONFLICT (tenant_id, device_id)"
+        . " SELECT 1, d.id, timestamp '$at' AT TIME ZONE 'UTC'"
+        . " FROM goosebit.device d WHERE d.controller_id = 'a'"
+        . " ON CONFLICT (tenant_id, device_id)"
         . " DO UPDATE SET seen_at = excluded.seen_at");
     is(decode_json($s->gbctl(@list, qw(--filter id=a -o jsonl))->{out})
         ->{last_seen}, $said, "jsonl: $at");

@@ -222,7 +222,8 @@ sub psql {
 sub gbctl {
     my ($self, @args) = @_;
     my %opt = ref $args[0] eq 'HASH' ? %{shift @args} : ();
-    local %ENV = ($self->_clean_env, %{$self->{env}}, %{$opt{env} // {}});
+    local %ENV = ($self->_clean_env, %{$self->{env}},
+        $opt{pty} ? (TERM => 'xterm') : (), %{$opt{env} // {}});
     delete @ENV{grep { !defined $ENV{$_} } keys %ENV};
     my $r = Goosebit::Test::run([$ENV{GBCTL}, @args], %opt);
     $r->{json} = eval { $json->decode($r->{out}) };

@@ -588,7 +588,7 @@ ngx_http_goosebit_pg_conn_log(ngx_http_goosebit_pg_conn_t *conn,
     for (p = buf; p < last; p += n) {
         n = gb_text_utf8((char *) p, last - p, NULL);
 
-        if (n == 0 || *p < ' ') {
+        if (n == 0 || *p < ' ' || *p == 0x7f) {
             *p = n ? ' ' : '?';
             n = 1;
         }

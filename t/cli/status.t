@@ -277,7 +277,7 @@ for my $signal ('INT', 'TERM') {
     waitpid $pid, 0;
     is($? & 127, { INT => 2, TERM => 15 }->{$signal},
         "SIG$signal: dies of it, as a shell expects");
-    ok(wait_for(sub { $s->value($sleeping) == 0 }, 5),
+    ok(wait_for(sub { $s->value($sleeping) == 0 }),
         "SIG$signal: its statement ended");
 }
 isnt($s->value('SELECT poll_time FROM goosebit.tenant WHERE id = 1'), 99,

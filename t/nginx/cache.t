@@ -49,14 +49,14 @@ sub known {
 # Until it comes from the zone: what SQL said before may be older than a change.
 sub warm {
     my ($id, %opt) = @_;
-    return wait_for(sub { poll($id, %opt)->{cache} eq 'HIT' }, 5);
+    return wait_for(sub { poll($id, %opt)->{cache} eq 'HIT' });
 }
 
 
 sub calls { return $s->get('/status')->{json}{polls} }
 
 
-ok(wait_for(sub { $s->get('/status')->{json}{sync}{lag_seconds} < 2 }, 5),
+ok(wait_for(sub { $s->get('/status')->{json}{sync}{lag_seconds} < 2 }),
     'the journal is read');
 
 # ---- the same bytes
@@ -155,7 +155,7 @@ for (['another token', 401, token('t-b')],
     $s->sql(q{update goosebit.tenant set gateway_token = sha256('gate')});
     my @gate = (headers => [@host, Authorization => 'GatewayToken gate']);
     ok(wait_for(sub { $s->get(ddi('secret'), @gate)->{headers}{'x-cache'}
-        eq 'HIT' }, 5), 'a gateway is answered from the zone');
+        eq 'HIT' }), 'a gateway is answered from the zone');
     is($s->get(ddi('secret'), headers => [@host,
         Authorization => 'GatewayToken gates'])->{status}, 401,
         'another gateway is not');
@@ -186,7 +186,7 @@ for (['another token', 401, token('t-b')],
     ok(warm('secret'), 'in the zone');
     $s->sql(q{update goosebit.device_seen set seen_at = 'epoch'});
     is(poll('secret')->{cache}, 'HIT', 'who is answered from the zone');
-    ok(wait_for(sub { ($s->value($seen) // 99) < 10 }, 5), 'is seen');
+    ok(wait_for(sub { ($s->value($seen) // 99) < 10 }), 'is seen');
     is($s->value('select address from goosebit.device_seen s join '
         . 'goosebit.device d on d.id = s.device_id where controller_id = '
         . "'secret'"), '127.0.0.1', 'where it is');

@@ -29,7 +29,7 @@ sub poll {
 
 sub warm {
     my ($id) = @_;
-    return ok(wait_for(sub { poll($id)->{cache} eq 'HIT' }, 5),
+    return ok(wait_for(sub { poll($id)->{cache} eq 'HIT' }),
         "$id is in the zone");
 }
 
@@ -60,7 +60,7 @@ warm($_) for qw(a blocked late);
     $other->send_request('GET', ddi('new'),
         headers => [Authorization => 'TargetToken other']);
     ok(wait_for(sub { $s->value(q{select count(*) from pg_stat_activity
-        where wait_event_type = 'Lock' and query like '%poll%'}) }, 5),
+        where wait_event_type = 'Lock' and query like '%poll%'}) }),
         'SQL waits');
     # Until all have come: SQL calls are counted when they are answered.
     sleep 0.5;
@@ -83,7 +83,7 @@ warm($_) for qw(a blocked late);
 $s->sql(q{update goosebit.device set blocked = true
     where controller_id = 'blocked'});
 $s->gbctl(qw(device set blocked --name x));
-ok(wait_for(sub { poll('blocked')->{status} == 401 }, 5), 'one is blocked');
+ok(wait_for(sub { poll('blocked')->{status} == 401 }), 'one is blocked');
 
 # ---- no database
 

@@ -43,7 +43,7 @@ sub offer {
             =~ m{"download-http":\{"href":"http://[^/]*([^"]*\.swu)"} or return 0;
         $path = $href;
         return $href =~ /\Q$version\E/;
-    }, 5) or die "no $version for $id\n";
+    }) or die "no $version for $id\n";
     return $path;
 }
 
@@ -62,8 +62,8 @@ sub finish {
 
 sub warm {
     my ($id, $path) = @_;
-    return ok(wait_for(sub { ask($s, 'GET', $id, $path)->{cache} eq 'HIT' },
-        5), "$id has a leave for its download");
+    return ok(wait_for(sub { ask($s, 'GET', $id, $path)->{cache} eq 'HIT' }),
+        "$id has a leave for its download");
 }
 
 

@@ -53,7 +53,7 @@ sub offer {
         ($path) = $s->get($url, @auth)->{body}
             =~ m{"download-http":\{"href":"http://[^/]*([^"]*\.swu)"};
         return defined $path;
-    }, 5) or die "nothing for $id\n";
+    }) or die "nothing for $id\n";
     return $path;
 }
 

@@ -59,7 +59,7 @@ sub same {
 for my $tenant (qw(DEFAULT DEFAULU)) {
     for my $id (@ids) {
         ok((wait_for { poll($s, $id, undef, undef, $tenant)
-            ->{headers}{'x-cache'} eq 'HIT' } 5), "$tenant/$id is known");
+            ->{headers}{'x-cache'} eq 'HIT' }), "$tenant/$id is known");
     }
 }
 
@@ -111,9 +111,9 @@ same("prefix by tenant, $_", 'd', 'one.example', $_) for '/a', '', '/b', '';
 # The sleep is a part of it.
 is($s->gbctl(qw(tenant set DEFAULT --poll-time 00:02:00))->{exit}, 0,
     'another interval');
-ok((wait_for { poll($s, 'd')->{body} =~ /00:02:00/ } 5), 'is told');
+ok((wait_for { poll($s, 'd')->{body} =~ /00:02:00/ }), 'is told');
 for my $id ('d', 'dd', 'd') {
-    ok((wait_for { poll($s, $id)->{headers}{'x-cache'} eq 'HIT' } 5), $id);
+    ok((wait_for { poll($s, $id)->{headers}{'x-cache'} eq 'HIT' }), $id);
     like(same("$id later", $id)->{body}, qr/00:02:00/, 'with its sleep');
 }
 like(same('the other tenant', 'd', 'one.example', '', 'DEFAULU')->{body},
@@ -124,7 +124,7 @@ like(same('the other tenant', 'd', 'one.example', '', 'DEFAULU')->{body},
 for my $tenant (qw(default dEFAULT)) {
     for my $id ('d', 'b c') {
         ok((wait_for { poll($s, $id, undef, undef, $tenant)
-            ->{headers}{'x-cache'} eq 'HIT' } 5), "$tenant/$id is known");
+            ->{headers}{'x-cache'} eq 'HIT' }), "$tenant/$id is known");
         like(same("$tenant/$id", $id, 'one.example', '', $tenant)->{body},
             qr{/DEFAULT/}, 'as stored');
     }
@@ -137,7 +137,7 @@ same("$_, not the other", 'd', 'one.example', '', $_)
 # Another one of that name, stored otherwise.
 poll($s, 'd', undef, undef, 'defaulu') for 1 .. 2;
 is($s->gbctl(qw(-y tenant delete DEFAULU --force))->{exit}, 0, 'deleted');
-ok((wait_for { poll($s, 'd', undef, undef, 'defaulu')->{status} == 404 } 5),
+ok((wait_for { poll($s, 'd', undef, undef, 'defaulu')->{status} == 404 }),
     'gone');
 is($s->gbctl(qw(tenant add Defaulu))->{exit}, 0, 'another');
 $s->sql(q{insert into goosebit.device (tenant_id, controller_id, token, state,
@@ -146,7 +146,7 @@ $s->sql(q{insert into goosebit.device (tenant_id, controller_id, token, state,
     from goosebit.tenant where name = 'Defaulu'});
 for my $tenant (qw(defaulu DEFAULU Defaulu)) {
     ok((wait_for { poll($s, 'd', undef, undef, $tenant)
-        ->{headers}{'x-cache'} eq 'HIT' } 5), "$tenant is known again");
+        ->{headers}{'x-cache'} eq 'HIT' }), "$tenant is known again");
     like(same("$tenant again", 'd', 'one.example', '', $tenant)->{body},
         qr{/Defaulu/.*/installedBase/21"}, 'as stored now');
 }

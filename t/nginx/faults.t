@@ -145,7 +145,7 @@ for my $i (1 .. 4) {
     } map { ("d1$_", "d2$_") } 1 .. 7;
 
     ok(wait_for(sub { $s->value(q{select count(*) from pg_stat_activity
-        where wait_event_type = 'Lock'}) }, 5), 'writes wait for rows');
+        where wait_event_type = 'Lock'}) }), 'writes wait for rows');
     $s->value("$kill and wait_event_type = 'Lock'");
     sleep 0.2;
     $psql->send('rollback')->result;
@@ -166,7 +166,7 @@ for my $i (1 .. 4) {
         ->result;
     my @c = map { my $h = $s->http; $h->send_request('GET', ddi("d1$_")); $h }
         1 .. 7;
-    ok(wait_for(sub { db()->{busy} >= 7 }, 5), 'reads are in flight');
+    ok(wait_for(sub { db()->{busy} >= 7 }), 'reads are in flight');
     # not the writing connections that may wait as well: the reads go there
     $s->value("$kill and wait_event_type = 'Lock' and query like '%poll(%'");
     sleep 0.3;
@@ -186,11 +186,11 @@ for my $i (1 .. 4) {
     ok(wait_for(sub {
         my @w = $s->workers;
         @w == 2 && !grep { $_ == $worker } @w
-    }, 5), 'a worker is killed, another started');
+    }), 'a worker is killed, another started');
     is($s->get(ddi('d11'))->{status}, 200, 'it serves');
     ok(ready(), 'and the dead one\'s connections count no more');
     ok(wait_for(sub { $s->value(q{select count(*) from pg_stat_activity
-        where usename = 'goosebit_ddi'}) == 4 }, 5),
+        where usename = 'goosebit_ddi'}) == 4 }),
         'PostgreSQL has four, too');
 }
 

@@ -289,7 +289,7 @@ SQL
     $p->warm('pins');
     my $since = time;
     is($p->poll(1, 'pins')->{cache}, 'HIT', 'an answer from the zone');
-    ok(wait_for(sub { $seen->('pins') >= $since - 0.01 }, 5),
+    ok(wait_for(sub { $seen->('pins') >= $since - 0.01 }),
         'is written down as a poll');
     is($p->value("select address from goosebit.device_seen s"
         . " join goosebit.device d on d.id = s.device_id"

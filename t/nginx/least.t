@@ -44,7 +44,7 @@ is($s->value(q{SELECT string_agg(DISTINCT usename, ',') FROM pg_stat_activity
     'as the role that may call what devices need, and nothing else');
 ok(wait_for(sub {
     $s->get(ddi('d'));
-    $s->get('/status')->{json}{polls}{hit} }, 5), 'the zone is in use');
+    $s->get('/status')->{json}{polls}{hit} }), 'the zone is in use');
 like($s->get('/status?format=prometheus')->{body}, qr/^goosebit_polls_hit \d/m,
     'and counted');
 

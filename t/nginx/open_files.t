@@ -47,7 +47,7 @@ subtest 'replaced' => sub {
     is($s->get($url)->{body}, $bytes, 'known');
     spew("$stored.new", $other);
     rename "$stored.new", $stored or die;
-    ok((wait_for { $s->get($url)->{body} eq $other } 5), 'the new bytes');
+    ok((wait_for { $s->get($url)->{body} eq $other }), 'the new bytes');
     is(open_file($s), $stored, 'no other stays open');
 };
 
@@ -56,7 +56,7 @@ subtest 'deleted' => sub {
     is($s->get($url)->{status}, 200, 'known');
     rename $stored, "$stored.away" or die;
     is($off->get($url)->{status}, 404, 'with off it is missed at once');
-    ok((wait_for { $s->get($url)->{status} == 404 } 5), 'else soon');
+    ok((wait_for { $s->get($url)->{status} == 404 }), 'else soon');
     is(open_file($s), '', 'and then it is closed');
     rename "$stored.away", $stored or die;
     is($s->get($url)->{status}, 200, 'there again');

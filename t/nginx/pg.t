@@ -47,7 +47,7 @@ is(db()->{connections}, 2, 'two connections');
     my $psql = $s->psql;
     $psql->send($lock)->result;
     my @c = map { poll("d$_") } 1 .. 8;
-    ok(wait_for(sub { db()->{busy} >= 8 }, 5), 'eight polls are in flight on one');
+    ok(wait_for(sub { db()->{busy} >= 8 }), 'eight polls are in flight on one');
     $psql->send('rollback')->result;
     is_deeply(statuses(@c), { 200 => 8 }, 'and all are answered');
 }
@@ -68,9 +68,9 @@ SQL
         where controller_id = 'd1' for update})->result;
     my @c = (put_config('d1'));
     ok(wait_for(sub { $s->value(q{select count(*) from pg_stat_activity
-        where wait_event_type = 'Lock'}) }, 5), 'a write waits for its row');
+        where wait_event_type = 'Lock'}) }), 'a write waits for its row');
     push @c, map { put_config("d$_") } 2 .. 8;
-    ok(wait_for(sub { db()->{queued} >= 7 }, 5), 'seven more wait behind it');
+    ok(wait_for(sub { db()->{queued} >= 7 }), 'seven more wait behind it');
     $psql->send('rollback')->result;
 
     my @status = map { $_->response->{status} } @c;
@@ -92,7 +92,7 @@ SQL
         where controller_id = 'd1' for update})->result;
     my @c = (put_config('d1'));
     wait_for(sub { $s->value(q{select count(*) from pg_stat_activity
-        where wait_event_type = 'Lock'}) }, 5);
+        where wait_event_type = 'Lock'}) });
     push @c, map { put_config("d$_") } 2 .. 16;
     my $r;
     my @full = grep { IO::Select->new($_->{sock})->can_read(0.1) } @c;
@@ -121,12 +121,12 @@ SQL
     ok($took > 1.5 && $took < 10, "after timeout=2s ($took)");
     is($s->get('/status')->{status}, 200, 'the status page is there');
     $psql->send('rollback')->result;
-    ok(wait_for(sub { $s->get(ddi('d1'))->{status} == 200 }, 5), 'then 200 again');
+    ok(wait_for(sub { $s->get(ddi('d1'))->{status} == 200 }), 'then 200 again');
 
     $s->sql(q{alter role goosebit_ddi set statement_timeout = '300ms'});
     $s->sql(q{select pg_terminate_backend(pid) from pg_stat_activity
         where usename = 'goosebit_ddi'});
-    ok(wait_for(sub { (db()->{connections} // 0) == 2 }, 5), 'connected anew');
+    ok(wait_for(sub { (db()->{connections} // 0) == 2 }), 'connected anew');
     $psql->send($lock)->result;
     my $ours = () = $s->error_log =~ /no answer in time/g;
     is($s->get(ddi('d1'))->{status}, 503, 'statement_timeout: 503');
@@ -145,9 +145,9 @@ SQL
     my $psql = $s->psql;
     $psql->send($lock)->result;
     my @c = map { poll("d$_") } 1 .. 6;
-    ok(wait_for(sub { db()->{busy} >= 6 }, 5), 'six polls are in flight');
+    ok(wait_for(sub { db()->{busy} >= 6 }), 'six polls are in flight');
     $_->close for @c[0, 2, 4];
-    ok(wait_for(sub { (() = $s->access_log =~ / 499 /g) == 3 }, 5),
+    ok(wait_for(sub { (() = $s->access_log =~ / 499 /g) == 3 }),
         'three leave');
     $psql->send('rollback')->result;
     is_deeply(statuses(@c[1, 3, 5]), { 200 => 3 }, 'three are answered');

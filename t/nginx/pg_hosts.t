@@ -173,7 +173,7 @@ like($s->error_log, qr/connection \d: timed out \(\Q$net.3\E\)$/m,
 # ---- alone, it means 503 at once after the first time
 
 use_database(qq{"host=$net.3 $user" connect_timeout=300ms timeout=5s});
-ok(wait_for(sub { $s->error_log =~ /PostgreSQL is gone\n.*\z/s }, 5),
+ok(wait_for(sub { $s->error_log =~ /PostgreSQL is gone\n.*\z/s }),
     'silent: gone');
 {
     my $start = time;
@@ -229,7 +229,7 @@ works('then it works again', 8);
     # it moves
     kill KILL => $relay;
     waitpid $relay, 0;
-    ok(wait_for(sub { $s->get($poll)->{status} == 503 }, 5), 'gone');
+    ok(wait_for(sub { $s->get($poll)->{status} == 503 }), 'gone');
     $relay = relay("$net.4:5432");
     spew($file, "db.gb.test $net.2 $net.4\n");
     works('its new address is found', 15);
@@ -272,7 +272,7 @@ works('then it works again', 8);
         sslmode=verify-full sslrootcert=$dir/crt" connect_timeout=500ms});
     ok($s->wait_log(qr/does not match host name "wrong\.gb\.test"/),
         'a wrong name in the certificate');
-    ok(wait_for(sub { $s->get($poll)->{status} == 503 }, 5), 'is refused');
+    ok(wait_for(sub { $s->get($poll)->{status} == 503 }), 'is refused');
 }
 
 # ---- files that are of no use to the workers: libpq says of a password file

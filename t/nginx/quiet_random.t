@@ -535,7 +535,7 @@ ok(wait_for(sub { $p->poll($_, $hour[1])->{cache} eq 'HIT' }),
     "the other waits at $_") for 0, 1;
 $db->query("select * from goosebit_admin.device_cancel('default',"
     . " '{$hour[0]}', true)");
-ok(wait_for(sub { $p->poll(1, $hour[1])->{text} =~ /deploymentBase/ }, 5),
+ok(wait_for(sub { $p->poll(1, $hour[1])->{text} =~ /deploymentBase/ }),
     'until the first is done');
 
 

@@ -46,12 +46,12 @@ sub get {
 sub queued {
     my ($least) = @_;
     return wait_for(sub {
-        $s->get('/status')->{json}{db}{queued} >= $least }, 5);
+        $s->get('/status')->{json}{db}{queued} >= $least });
 }
 
 sub waiting {
     return wait_for(sub { $s->value(q{SELECT count(*) FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock'}) }, 5);
+        WHERE wait_event_type = 'Lock'}) });
 }
 
 # Polls of these devices and writes of those, all in the next batch.
@@ -78,8 +78,8 @@ subtest 'who started is answered with the commit behind it' => sub {
     locked($other, 'w1');
     my ($polls, $writes) = together([qw(d1 d2 d3)], [qw(w1 w2)]);
 
-    ok(wait_for(sub { $s->value('SELECT count(*) FROM goosebit.action') == 3 },
-        5), 'all have started, and others see it');
+    ok(wait_for(sub { $s->value('SELECT count(*) FROM goosebit.action') == 3 }),
+        'all have started, and others see it');
     my @early = grep { IO::Select->new($_->{sock})->can_read(0.2) } @$polls;
     is(scalar @early, 0, 'none is told before the disk has it');
 
@@ -121,7 +121,7 @@ subtest 'a connection that goes: 503, and the next poll finds it' => sub {
     locked($other, 'w1');
     my ($polls, $writes) = together([qw(d9 d10)], ['w1']);
     ok(wait_for(sub { $s->value('SELECT count(*) FROM goosebit.action')
-        == 10 }, 5), 'they have started');
+        == 10 }), 'they have started');
     $s->value(q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE usename = 'goosebit_ddi' AND wait_event_type = 'Lock'});
     is($_->response->{status}, 503, 'not told') for @$polls, @$writes;

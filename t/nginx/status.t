@@ -61,7 +61,7 @@ like($r->{body}, qr/\n\z/, 'ends with a line feed');
 
 ok($s->reload, 'reload');
 is($s->get('/status')->{json}{polls}{bypass}, 6, 'counters stay');
-ok(wait_for(sub { $s->get('/status')->{json}{db}{connections} == 4 }, 5),
+ok(wait_for(sub { $s->get('/status')->{json}{db}{connections} == 4 }),
     'connections are those of the new workers');
 
 # ---- asked at most every few seconds

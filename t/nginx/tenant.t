@@ -11,7 +11,7 @@ tenant: [Acme, with space]
 YAML
 
 sub poll { $s->get("/$_[0]/controller/v1/d") }
-sub served { my $t = shift; wait_for(sub { poll($t)->{status} == 200 }, 5) }
+sub served { my $t = shift; wait_for(sub { poll($t)->{status} == 200 }) }
 
 sub names {
     return [map { $_->[0] }

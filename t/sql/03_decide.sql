@@ -23,7 +23,7 @@ SELECT is(t.why('a'), 'no_compatible_software', 'scheduled does not count');
 SELECT is(t.why('a', 1000, now() + interval '2 hours'), 'due', 'until then');
 
 -- The module's polls share transactions.
-UPDATE goosebit.rollout SET start_at = clock_timestamp() + interval '1 second'
+UPDATE goosebit.rollout SET start_at = clock_timestamp() + interval '2 seconds'
 WHERE id = :r2 RETURNING start_at \gset
 SELECT is((goosebit_ddi.poll('Acme', 'a', NULL, NULL, 'off', 60, 1000)).reason,
     'no_compatible_software', 'its hour has not come');

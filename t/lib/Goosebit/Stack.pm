@@ -246,10 +246,10 @@ sub access_log { _slurp("$_[0]{dir}/logs/access.log") // '' }
 sub pg_log { _slurp("$_[0]{dir}/logs/postgresql.log") // '' }
 
 
-# Waits until the error log matches; false after SECONDS (5).
+# Waits until the error log matches; false after SECONDS (10).
 sub wait_log {
     my ($self, $re, $seconds) = @_;
-    my $until = time + ($seconds // 5);
+    my $until = time + ($seconds // 10);
     while (time < $until) {
         return 1 if $self->error_log =~ $re;
         sleep 0.02;

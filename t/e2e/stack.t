@@ -54,6 +54,12 @@ for my $dir (@dirs) {
     ok(gone($env->{PG_PID}), 'PostgreSQL is gone');
 }
 
+# Before anything is built it says so.
+my $r = stack_of('up', "$tmp/none", GB_BUILD => $tmp);
+is("$r->{exit} $r->{err}", "1 ci/stack: $tmp/gbctl: not built: make\n",
+    'not built');
+ok(!-e "$tmp/none", 'and begins nothing');
+
 # A directory that was there keeps what was in it.
 my $mine = "$tmp/mine";
 mkdir $mine;
@@ -92,7 +98,7 @@ ok(!-e $dir, 'gone');
 }
 
 # What can't start says why and leaves nothing.
-my $r = stack_of('up', "$tmp/bad", GB_NGINX_HTTP => 'nonsense;');
+$r = stack_of('up', "$tmp/bad", GB_NGINX_HTTP => 'nonsense;');
 is($r->{exit}, 1, 'a wrong configuration');
 like($r->{err}, qr/unknown directive "nonsense"/, 'says why');
 ok(!-e "$tmp/bad", 'leaves nothing');

@@ -17,14 +17,11 @@ use Stack::Util;
 our @EXPORT = qw(from_template pg_conf pg_start pg_stop pg_pid);
 
 
-# A migrated cluster is made once for each gbctl (or state of sql/ where there
-# is none) and copied after.
+# A migrated cluster is made once for each gbctl and copied after.
 sub from_template {
     my ($s) = @_;
-    my $init = $ENV{GB_NO_INIT} ? 'empty'
-        : -x $s->{gbctl} ? 'gbctl' : 'psql';
-    my @from = (__FILE__, $init eq 'gbctl' ? $s->{gbctl} : grep { -f }
-        glob "\Q$root\E/sql/*.sql \Q$root\E/sql/*/*.sql");
+    my $init = $ENV{GB_NO_INIT} ? 'empty' : 'gbctl';
+    my @from = (__FILE__, $init eq 'gbctl' ? $s->{gbctl} : ());
     my $key = substr sha256_hex(join "\0", $init, $>, pgbin(),
         map { ($_, slurp($_)) } sort @from), 0, 16;
     my $cache = "$build/pgtemplate";
@@ -90,13 +87,6 @@ sub make_template {
     if ($init eq 'gbctl') {
         run($db, $s->{gbctl}, '--db',
             "postgres:///goosebit?host=$s->{socket}", 'db', 'init');
-
-    } elsif ($init eq 'psql') {
-        for (glob("\Q$root\E/sql/roles.sql \Q$root\E/sql/migrations/*.sql "
-            . "\Q$root\E/sql/functions/*.sql \Q$root\E/sql/grants.sql"))
-        {
-            run($db, 'psql', '-Xq1', '-v', 'ON_ERROR_STOP=1', '-f', $_) if -f;
-        }
     }
 
     pg_stop($s, 'fast');

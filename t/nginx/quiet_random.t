@@ -528,7 +528,7 @@ renew();
 later(0, "due-$due");
 $db->query("update goosebit.rollout set max_concurrent = 1"
     . " where feed = 'due-$due'");
-# nothing else ends their answers
+sleep $late;                            # nothing else ends their answers
 ok(wait_for(sub { $p->poll(0, $hour[0])->{text} =~ /deploymentBase/ }),
     'one of two starts');
 ok(wait_for(sub { $p->poll($_, $hour[1])->{cache} eq 'HIT' }),

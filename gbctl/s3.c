@@ -24,6 +24,7 @@ struct s3_s {
     gb_s3_t       place;
     gb_s3_key_t   key;
     CURL         *curl;                 /* keeps its connection */
+    bool          silent;               /* did not answer the last try */
 };
 
 /* one try */
@@ -120,7 +121,9 @@ s3_call(s3_t *s3, const s3_request_t *r, s3_answer_t *a, gb_error_t *err)
     got = 0;
     memset(a, 0, sizeof(s3_answer_t));
 
-    for (i = 1; /* void */; i++) {
+    /* who was silent for all tries of one call gets one of the next */
+
+    for (i = s3->silent ? S3_TRIES : 1; /* void */; i++) {
         s3_answer_free(a);
         memset(&t, 0, sizeof(s3_try_t));
         t.r = r;
@@ -130,6 +133,7 @@ s3_call(s3_t *s3, const s3_request_t *r, s3_answer_t *a, gb_error_t *err)
 
         rc = s3_try(s3, &t, err);
         curl_slist_free_all(t.headers);
+        s3->silent = (a->status == 0);
 
         if (rc != GB_ERROR || i == S3_TRIES || t.final || !s3_again(a)) {
             return rc;

@@ -232,11 +232,15 @@ is($?, 0, 'server: the upload went on');
 is(json('verify', '6.0.0')->[0]{state}, 'ok', 'server: and is whole');
 
 $s3->stop;
+my $start = time;
 $r = gbctl('verify', '6.0.0');
+my $alone = time - $start;
 is($r->{exit}, 1, 'verify: no server is exit 1');
 like($r->{out}, qr/unreadable/, 'verify: that is not damage');
 
+$start = time;
 $r = gbctl('verify', '--all', '-o', 'json');
+cmp_ok(time - $start, '<', 3 * $alone, 'verify all: it is not waited for by each');
 is($r->{exit}, 1, 'verify all: no server is exit 1');
 is_deeply([map { $_->{state} } @{$r->{json}}],
     [('unreadable') x @{json('list')}], 'and yet each is listed');

@@ -80,8 +80,8 @@ PGresult *out_make(const char *columns) __attribute__((warn_unused_result));
 bool out_make_row(PGresult *res, ...) __attribute__((warn_unused_result));
 
 /*
- * Text from a database or device made safe for a terminal: control
- * characters become "?" or a space, NULL becomes "-"; new, free().
+ * Text from a database or device made safe for a terminal: control characters,
+ * also those of direction, become "?" or a space, NULL "-"; new, free().
  */
 char *out_clean(const char *text);
 

@@ -28,6 +28,7 @@ struct out_progress_s {
 };
 
 
+static size_t out_unsafe(const unsigned char *p);
 static bool out_parse_time(const char *s, struct tm *tm, long *usec);
 static bool out_retime(const char *s, char *buf, size_t size);
 static double out_now(void);
@@ -39,8 +40,8 @@ static void out_progress_draw(out_progress_t *p, uint64_t done, double now);
 char *
 out_clean(const char *text)
 {
-    char           *copy, *p;
-    unsigned char   c;
+    char    *copy, *p;
+    size_t   n;
 
     copy = strdup(text ? text : "-");
 
@@ -48,26 +49,48 @@ out_clean(const char *text)
         return NULL;
     }
 
-    for (p = copy; *p != '\0'; p++) {
-        c = (unsigned char) *p;
+    for (p = copy; *p != '\0'; p += n) {
+        n = out_unsafe((unsigned char *) p);
 
-        if (c == '\n' || c == '\r' || c == '\t') {
+        if (n == 0) {
+            n = 1;
+
+        } else if (*p == '\n' || *p == '\r' || *p == '\t') {
             *p = ' ';
 
-        } else if (c < ' ' || c == 127) {
-            *p = '?';
-
-        } else if (c == 0xc2 && (unsigned char) p[1] >= 0x80
-                   && (unsigned char) p[1] < 0xa0)
-        {
-            /* C1 control characters, some terminals obey them */
-
-            *p++ = '?';
-            *p = '?';
+        } else {
+            memset(p, '?', n);
         }
     }
 
     return copy;
+}
+
+
+/*
+ * Bytes of a character that a terminal may obey: C0, DEL, C1, or one that turns
+ * the direction of all that follows (Unicode's UAX #9); 0 if it shows it.
+ */
+
+static size_t
+out_unsafe(const unsigned char *p)
+{
+    if (p[0] < ' ' || p[0] == 127) {
+        return 1;
+    }
+
+    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+        return 2;
+    }
+
+    if (p[0] == 0xe2
+        && ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae)
+            || (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)))
+    {
+        return 3;
+    }
+
+    return 0;
 }
 
 

@@ -87,6 +87,12 @@ for my $bare ({}, { LC_ALL => 'C', LANG => 'C' }) {
     like($r->{out}, qr/ (?:\xe7\x94\xb0){60} /, 'wide: nothing is cut');
 }
 
+# A right-to-left override would show an id as another.
+$s->sql(q{UPDATE goosebit.device SET name = U&'x\202Ey\2066z\200C'
+    WHERE controller_id = 'c'});
+like($s->gbctl(@list, '-o', 'wide')->{out},
+    qr/ x\?\?\?y\?\?\?z\xe2\x80\x8c /, 'wide: nothing turns the direction');
+
 for my $columns (80, 40) {
     my $out = decode_utf8($s->gbctl({ pty => $columns }, @list,
         '--no-color')->{out});

@@ -29,6 +29,12 @@ typedef struct {
     out_progress_t  *bar;       /* NULL: not moved here */
 } software_bytes_t;
 
+/* how many were not as they should be */
+typedef struct {
+    int              damaged;   /* or missing */
+    int              unreadable;
+} software_verify_t;
+
 /* stored files of which it is not known whose they are */
 typedef struct {
     cli_t           *cli;
@@ -50,8 +56,8 @@ static int software_read(cli_t *cli, PGresult *res, int row, int fd,
     gb_error_t *err);
 static bool software_take(void *data, const char *bytes, size_t len);
 static bool software_verify_all(cli_t *cli, PGresult *res, PGresult *found,
-    int *bad);
-static bool software_verify_say(cli_t *cli, int bad, int n,
+    software_verify_t *v);
+static bool software_verify_say(cli_t *cli, const software_verify_t *v, int n,
     const gb_error_t *err);
 static bool software_verify_rest(cli_t *cli, PGresult *found,
     gb_error_t *err);
@@ -325,10 +331,10 @@ software_take(void *data, const char *bytes, size_t len)
 bool
 software_verify(cli_t *cli)
 {
-    int         bad;
-    bool        all, ok;
-    PGresult   *res, *found;
-    gb_error_t  err;
+    bool               all, ok;
+    PGresult          *res, *found;
+    gb_error_t         err;
+    software_verify_t  v = { 0 };
 
     all = cli_has(cli, "all");
 
@@ -341,17 +347,16 @@ software_verify(cli_t *cli)
         return false;
     }
 
-    bad = 0;
     res = software_files(cli, all);
     found = out_make("id:int name version state where reason");
 
     gb_error_clear(&err);
 
     ok = res != NULL && found != NULL
-         && software_verify_all(cli, res, found, &bad)
+         && software_verify_all(cli, res, found, &v)
          && (!all || software_verify_rest(cli, found, &err))
          && out_list(cli, &software_verify_spec, found)
-         && software_verify_say(cli, bad, PQntuples(res), &err);
+         && software_verify_say(cli, &v, PQntuples(res), &err);
 
     PQclear(res);
     PQclear(found);
@@ -363,31 +368,40 @@ software_verify(cli_t *cli)
 /* what ERR says comes after the table of what could be looked at */
 
 static bool
-software_verify_say(cli_t *cli, int bad, int n, const gb_error_t *err)
+software_verify_say(cli_t *cli, const software_verify_t *v, int n,
+    const gb_error_t *err)
 {
-    static const char  hint[] = "what is stored \"gbctl software restore "
-                                "FILE\" puts back";
+    char         damaged[64], unreadable[64];
+    const char  *rest;
 
-    if (bad > 0 && err->message[0] != '\0') {
-        return cli_fail(cli, CLI_FAILED, "damaged", hint,
-                        "%d of %d are not what they were, what else is in "
-                        "the store is not known: %s", bad, n, err->message);
+    rest = err->message[0] ? "what else is in the store is not known: " : "";
+    damaged[0] = '\0';
+    unreadable[0] = '\0';
+
+    if (v->damaged > 0) {
+        snprintf(damaged, sizeof(damaged), "%d of %d are not what they were%s",
+                 v->damaged, n, v->unreadable || rest[0] ? ", " : "");
     }
 
-    if (bad > 0) {
-        return cli_fail(cli, CLI_FAILED, "damaged", hint,
-                        "%d of %d are not what they were", bad, n);
+    if (v->unreadable > 0) {
+        snprintf(unreadable, sizeof(unreadable), "%d of %d can't be read%s",
+                 v->unreadable, n, rest[0] ? ", " : "");
     }
 
-    return err->message[0] == '\0'
-           || cli_fail(cli, CLI_FAILED, "io_error", NULL,
-                       "what else is in the store is not known: %s",
-                       err->message);
+    if (v->damaged == 0 && v->unreadable == 0 && rest[0] == '\0') {
+        return true;
+    }
+
+    return cli_fail(cli, CLI_FAILED, v->damaged ? "damaged" : "io_error",
+                    v->damaged ? "what is stored \"gbctl software restore "
+                                 "FILE\" puts back" : NULL,
+                    "%s%s%s%s", damaged, unreadable, rest, err->message);
 }
 
 
 static bool
-software_verify_all(cli_t *cli, PGresult *res, PGresult *found, int *bad)
+software_verify_all(cli_t *cli, PGresult *res, PGresult *found,
+    software_verify_t *v)
 {
     int          i, rc;
     bool         ok;
@@ -405,7 +419,13 @@ software_verify_all(cli_t *cli, PGresult *res, PGresult *found, int *bad)
                 : rc == GB_DECLINED ? "missing"
                 : rc == GB_QUOTA ? "damaged" : "unreadable";
         where = db_value(res, i, "shown");
-        *bad += rc != GB_OK;
+
+        if (rc == GB_DECLINED || rc == GB_QUOTA) {
+            v->damaged++;
+
+        } else if (rc != GB_OK) {
+            v->unreadable++;
+        }
 
         ok = out_make_row(found, db_value(res, i, "id"),
                           db_value(res, i, "name"),

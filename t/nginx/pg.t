@@ -34,6 +34,8 @@ sub statuses {
 }
 
 
+# Once in three seconds the page asks SQL: before a lock is taken, so as not to
+# wait behind it.
 sub db { $s->get('/status')->{json}{db} }
 
 
@@ -45,6 +47,7 @@ is(db()->{connections}, 2, 'two connections');
 
 {
     my $psql = $s->psql;
+    db();
     $psql->send($lock)->result;
     my @c = map { poll("d$_") } 1 .. 8;
     ok(wait_for(sub { db()->{busy} >= 8 }), 'eight polls are in flight on one');
@@ -143,6 +146,7 @@ SQL
 
 {
     my $psql = $s->psql;
+    db();
     $psql->send($lock)->result;
     my @c = map { poll("d$_") } 1 .. 6;
     ok(wait_for(sub { db()->{busy} >= 6 }), 'six polls are in flight');

@@ -1,7 +1,7 @@
 /*
  * goosebit_status: the counters as JSON or Prometheus text.  Devices by state
- * are asked of the database at most every few seconds; without it the page
- * shows the last that was known.
+ * are asked of the database at most every few seconds; without it, or where it
+ * takes long, the page shows the last that was known.
  */
 
 #include "ngx_http_goosebit_cache.h"
@@ -11,11 +11,21 @@
 
 
 #define NGX_HTTP_GOOSEBIT_STATUS_EVERY  3000        /* ms */
+#define NGX_HTTP_GOOSEBIT_STATUS_WAIT   1000
+
+
+/* a page that waits for the database */
+typedef struct {
+    ngx_http_request_t             *request;
+    ngx_http_goosebit_pg_query_t   *query;
+    ngx_event_t                     late;
+} ngx_http_goosebit_status_ask_t;
 
 
 static ngx_int_t ngx_http_goosebit_status_ask(ngx_http_request_t *r,
     ngx_http_goosebit_main_conf_t *mcf);
 static void ngx_http_goosebit_status_asked(void *data);
+static void ngx_http_goosebit_status_late(ngx_event_t *ev);
 static void ngx_http_goosebit_status_answer(
     ngx_http_goosebit_pg_result_t *result, void *data);
 static void ngx_http_goosebit_status_devices(
@@ -77,25 +87,35 @@ static ngx_int_t
 ngx_http_goosebit_status_ask(ngx_http_request_t *r,
     ngx_http_goosebit_main_conf_t *mcf)
 {
-    ngx_pool_cleanup_t            *cln;
-    ngx_http_goosebit_pg_query_t  *q;
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_goosebit_pg_query_t    *q;
+    ngx_http_goosebit_status_ask_t  *ask;
 
-    cln = ngx_pool_cleanup_add(r->pool, 0);
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_goosebit_status_ask_t));
     q = ngx_http_goosebit_pg_create(r->pool, NGX_HTTP_GOOSEBIT_CALL_STATUS);
 
     if (cln == NULL || q == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ask = cln->data;
+    ngx_memzero(ask, sizeof(ngx_http_goosebit_status_ask_t));
+
+    ask->request = r;
+    ask->query = q;
+    ask->late.handler = ngx_http_goosebit_status_late;
+    ask->late.data = ask;
+    ask->late.log = r->connection->log;
+
     cln->handler = ngx_http_goosebit_status_asked;
-    cln->data = r;
 
     q->handler = ngx_http_goosebit_status_answer;
-    q->data = r;
+    q->data = ask;
 
     mcf->metrics->asking = r;
 
     ngx_http_goosebit_pg_submit(mcf->pg, q);
+    ngx_add_timer(&ask->late, NGX_HTTP_GOOSEBIT_STATUS_WAIT);
 
     r->read_event_handler = ngx_http_test_reading;
     r->main->count++;
@@ -104,18 +124,51 @@ ngx_http_goosebit_status_ask(ngx_http_request_t *r,
 }
 
 
+/* the page is over, one way or another */
+
 static void
 ngx_http_goosebit_status_asked(void *data)
 {
-    ngx_http_request_t             *r;
+    ngx_http_goosebit_status_ask_t  *ask = data;
+
     ngx_http_goosebit_main_conf_t  *mcf;
 
-    r = data;
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_goosebit_module);
+    if (ask->late.timer_set) {
+        ngx_del_timer(&ask->late);
+    }
 
-    if (mcf->metrics && mcf->metrics->asking == r) {
+    mcf = ngx_http_get_module_main_conf(ask->request,
+                                        ngx_http_goosebit_module);
+
+    if (mcf->metrics && mcf->metrics->asking == ask->request) {
         mcf->metrics->asking = NULL;
     }
+}
+
+
+/* who looks at the page wants to know why the database is slow */
+
+static void
+ngx_http_goosebit_status_late(ngx_event_t *ev)
+{
+    ngx_connection_t                *c;
+    ngx_http_request_t              *r;
+    ngx_http_goosebit_main_conf_t   *mcf;
+    ngx_http_goosebit_status_ask_t  *ask;
+
+    ask = ev->data;
+    r = ask->request;
+    c = r->connection;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_goosebit_module);
+
+    ngx_http_goosebit_pg_detach(ask->query);
+
+    mcf->metrics->asking = NULL;
+    mcf->metrics->asked = ngx_current_msec;
+
+    ngx_http_finalize_request(r, ngx_http_goosebit_status_send(r));
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -123,15 +176,18 @@ static void
 ngx_http_goosebit_status_answer(ngx_http_goosebit_pg_result_t *result,
     void *data)
 {
-    ngx_connection_t               *c;
-    ngx_http_request_t             *r;
-    ngx_http_goosebit_main_conf_t  *mcf;
+    ngx_connection_t                *c;
+    ngx_http_request_t              *r;
+    ngx_http_goosebit_main_conf_t   *mcf;
+    ngx_http_goosebit_status_ask_t  *ask;
 
-    r = data;
+    ask = data;
+    r = ask->request;
     c = r->connection;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_goosebit_module);
 
+    ngx_del_timer(&ask->late);
     mcf->metrics->asking = NULL;
 
     if (result->status == NGX_HTTP_OK) {

@@ -57,6 +57,23 @@ like($r->{body}, qr/^goosebit_devices\{tenant="DEFAULT",state="unknown"\} 6$/m,
     'devices');
 like($r->{body}, qr/\n\z/, 'ends with a line feed');
 
+# ---- a database that is slow
+
+{
+    my $psql = $s->psql;
+    $psql->send('begin; lock table goosebit.tenant in access exclusive mode')
+        ->result;
+    sleep 3.1;                              # what is known is too old by now
+    my $start = time;
+    $r = $s->get('/status');
+    is($r->{status}, 200, 'a slow database: the page is there');
+    cmp_ok(time - $start, '<', 4, 'without waiting for its time-out');
+    is($r->{json}{requests}{poll}{200}, 6, 'with the counters');
+    $psql->send('rollback')->result;
+    ok(wait_for(sub { $s->get('/status')->{json}{devices}{DEFAULT} }),
+        'and the devices again');
+}
+
 # ---- a reload keeps the counters
 
 ok($s->reload, 'reload');

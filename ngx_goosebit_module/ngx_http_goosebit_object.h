@@ -59,6 +59,10 @@ typedef struct {
     off_t                          offset;      /* of the next buffer */
     ngx_str_t                      tail;        /* behind the last part */
 
+    ngx_http_request_t            *from;        /* whose bytes come now: the
+                                                   request's, or a slice's */
+    off_t                          left;        /* of them */
+
     unsigned                       accepted:1;  /* the store has sent it */
 } ngx_http_goosebit_object_t;
 

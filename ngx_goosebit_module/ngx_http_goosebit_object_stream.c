@@ -23,8 +23,13 @@ static ngx_int_t ngx_http_goosebit_object_authorization(ngx_http_request_t *r,
 static ngx_int_t ngx_http_goosebit_object_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_goosebit_object_accept(ngx_http_request_t *r,
     ngx_http_goosebit_object_t *object);
+static ngx_int_t ngx_http_goosebit_object_right(ngx_http_request_t *r,
+    ngx_http_goosebit_object_t *object, ngx_str_t *range);
+static off_t ngx_http_goosebit_object_range(ngx_str_t *range, off_t *size);
 static void ngx_http_goosebit_object_refuse(ngx_http_request_t *r,
     ngx_http_goosebit_object_t *object, ngx_uint_t status);
+static ngx_int_t ngx_http_goosebit_object_body(ngx_http_request_t *r,
+    ngx_chain_t *in);
 
 
 typedef enum {
@@ -67,6 +72,7 @@ static ngx_http_variable_t  ngx_http_goosebit_object_vars[] = {
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 ngx_int_t
@@ -342,6 +348,9 @@ ngx_http_goosebit_object_filter_init(void)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_goosebit_object_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_goosebit_object_body;
 }
 
 
@@ -379,6 +388,16 @@ ngx_http_goosebit_object_filter(ngx_http_request_t *r)
             return ngx_http_next_header_filter(r);
         }
 
+        /* nor shall it be kept until someone has put it right */
+
+        if (r->upstream) {
+            r->upstream->cacheable = 0;
+        }
+
+        if (r != r->main) {
+            return NGX_ERROR;
+        }
+
         status = 0;
     }
 
@@ -408,38 +427,25 @@ static ngx_int_t
 ngx_http_goosebit_object_accept(ngx_http_request_t *r,
     ngx_http_goosebit_object_t *object)
 {
-    off_t         size, length;
-    u_char       *p, *last;
-    ngx_str_t     range;
-    ngx_uint_t    status;
+    off_t       length;
+    ngx_str_t   range;
+    ngx_uint_t  status;
 
     status = r->headers_out.status;
     length = r->headers_out.content_length_n;
-    size = length;
 
     ngx_str_null(&range);
 
-    if (status == NGX_HTTP_PARTIAL_CONTENT) {
-        size = -1;
-
-        if (r->headers_out.content_range) {
-            range = r->headers_out.content_range->value;
-            last = range.data + range.len;
-            p = ngx_strlchr(range.data, last, '/');
-
-            if (p) {
-                size = ngx_atoof(p + 1, last - p - 1);
-            }
-        }
+    if (status == NGX_HTTP_PARTIAL_CONTENT && r->headers_out.content_range) {
+        range = r->headers_out.content_range->value;
     }
 
-    if (size != (off_t) object->artifact.size) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "artifact: the store has %O bytes of \"%V\" instead "
-                      "of %L",
-                      size, &object->uri, object->artifact.size);
+    if (ngx_http_goosebit_object_right(r, object, &range) != NGX_OK) {
         return NGX_DECLINED;
     }
+
+    object->from = r;
+    object->left = length;
 
     /* the store's own headers are nobody's business */
 
@@ -458,7 +464,6 @@ ngx_http_goosebit_object_accept(ngx_http_request_t *r,
         if (r->headers_out.content_range == NULL) {
             return NGX_ERROR;
         }
-
     }
 
     if (r != r->main) {
@@ -471,6 +476,72 @@ ngx_http_goosebit_object_accept(ngx_http_request_t *r,
 }
 
 
+/* Without a length that fits, a body that was cut off would look whole. */
+
+static ngx_int_t
+ngx_http_goosebit_object_right(ngx_http_request_t *r,
+    ngx_http_goosebit_object_t *object, ngx_str_t *range)
+{
+    off_t  size, length;
+
+    size = r->headers_out.content_length_n;
+    length = size;
+
+    if (r->headers_out.status == NGX_HTTP_PARTIAL_CONTENT) {
+        length = ngx_http_goosebit_object_range(range, &size);
+    }
+
+    if (size != (off_t) object->artifact.size) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "artifact: the store has %O bytes of \"%V\" instead "
+                      "of %L", size, &object->uri, object->artifact.size);
+        return NGX_DECLINED;
+    }
+
+    if (length != r->headers_out.content_length_n) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "artifact: the store's Content-Length %O of \"%V\" is "
+                      "not that of \"%V\"",
+                      r->headers_out.content_length_n, &object->uri, range);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the length of "bytes FROM-TO/SIZE"; a size of -1: it is something else */
+
+static off_t
+ngx_http_goosebit_object_range(ngx_str_t *range, off_t *size)
+{
+    off_t    from, to;
+    u_char  *p, *dash, *slash, *last;
+
+    *size = -1;
+
+    p = range->data + 6;
+    last = range->data + range->len;
+
+    if (range->len < 7 || ngx_strncmp(range->data, "bytes ", 6) != 0) {
+        return -1;
+    }
+
+    dash = ngx_strlchr(p, last, '-');
+    slash = dash ? ngx_strlchr(dash, last, '/') : NULL;
+
+    if (slash == NULL) {
+        return -1;
+    }
+
+    from = ngx_atoof(p, dash - p);
+    to = ngx_atoof(dash + 1, slash - dash - 1);
+    *size = ngx_atoof(slash + 1, last - slash - 1);
+
+    return (from < 0 || to < from) ? -1 : to - from + 1;
+}
+
+
 /* status is what the store or the way to it said; 0: that was logged */
 
 static void
@@ -479,8 +550,10 @@ ngx_http_goosebit_object_refuse(ngx_http_request_t *r,
 {
     if (status) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "artifact: %ui instead of \"%V\" from the store",
-                      status, &object->uri);
+                      "artifact: %ui instead of \"%V\" from the store%s",
+                      status, &object->uri,
+                      status < NGX_HTTP_INTERNAL_SERVER_ERROR
+                      ? " (\"gbctl software verify\" asks it why)" : "");
     }
 
     ngx_http_clean_header(r);
@@ -490,4 +563,38 @@ ngx_http_goosebit_object_refuse(ngx_http_request_t *r,
     if (r->err_status) {
         r->err_status = NGX_HTTP_SERVICE_UNAVAILABLE;
     }
+}
+
+
+/*
+ * A slice that the store has cut off ends as a whole one does, and the slice
+ * module, below, would go on with the next: the device would get a hole.
+ */
+
+static ngx_int_t
+ngx_http_goosebit_object_body(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t                 *cl;
+    ngx_http_goosebit_ctx_t     *ctx;
+    ngx_http_goosebit_object_t  *object;
+
+    ctx = ngx_http_goosebit_ctx_get(r);
+    object = ctx ? ctx->object : NULL;
+    if (object == NULL || object->from == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (r == object->from) {
+        for (cl = in; cl; cl = cl->next) {
+            object->left -= ngx_buf_size(cl->buf);
+        }
+
+    } else if (r == r->main && object->from->done && object->left > 0) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "artifact: the download ends, as the store has left "
+                      "out %O bytes of \"%V\"", object->left, &object->uri);
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_body_filter(r, in);
 }

@@ -46,10 +46,11 @@ warm($_) for qw(a blocked late);
 # ---- one call for all who ask the same
 
 {
+    # The status page asks SQL, too: before it is locked.
+    my $calls = $s->get('/status')->{json}{db}{calls};
     my $psql = $s->psql;
     $psql->send('begin; lock table goosebit.device in access exclusive mode')
         ->result;
-    my $calls = $s->get('/status')->{json}{db}{calls};
     my @who = map {
         my $http = $s->http;
         $http->send_request('GET', ddi('new'),

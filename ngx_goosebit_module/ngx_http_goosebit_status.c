@@ -28,6 +28,8 @@ static void ngx_http_goosebit_status_asked(void *data);
 static void ngx_http_goosebit_status_late(ngx_event_t *ev);
 static void ngx_http_goosebit_status_answer(
     ngx_http_goosebit_pg_result_t *result, void *data);
+static void ngx_http_goosebit_status_finish(
+    ngx_http_goosebit_status_ask_t *ask);
 static void ngx_http_goosebit_status_devices(
     ngx_http_goosebit_metrics_t *metrics,
     ngx_http_goosebit_pg_result_t *result, ngx_log_t *log);
@@ -124,7 +126,7 @@ ngx_http_goosebit_status_ask(ngx_http_request_t *r,
 }
 
 
-/* the page is over, one way or another */
+/* it waits no more, one way or another */
 
 static void
 ngx_http_goosebit_status_asked(void *data)
@@ -151,24 +153,16 @@ ngx_http_goosebit_status_asked(void *data)
 static void
 ngx_http_goosebit_status_late(ngx_event_t *ev)
 {
-    ngx_connection_t                *c;
-    ngx_http_request_t              *r;
     ngx_http_goosebit_main_conf_t   *mcf;
-    ngx_http_goosebit_status_ask_t  *ask;
+    ngx_http_goosebit_status_ask_t  *ask = ev->data;
 
-    ask = ev->data;
-    r = ask->request;
-    c = r->connection;
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_goosebit_module);
+    mcf = ngx_http_get_module_main_conf(ask->request,
+                                        ngx_http_goosebit_module);
 
     ngx_http_goosebit_pg_detach(ask->query);
-
-    mcf->metrics->asking = NULL;
     mcf->metrics->asked = ngx_current_msec;
 
-    ngx_http_finalize_request(r, ngx_http_goosebit_status_send(r));
-    ngx_http_run_posted_requests(c);
+    ngx_http_goosebit_status_finish(ask);
 }
 
 
@@ -176,23 +170,31 @@ static void
 ngx_http_goosebit_status_answer(ngx_http_goosebit_pg_result_t *result,
     void *data)
 {
-    ngx_connection_t                *c;
-    ngx_http_request_t              *r;
     ngx_http_goosebit_main_conf_t   *mcf;
-    ngx_http_goosebit_status_ask_t  *ask;
+    ngx_http_goosebit_status_ask_t  *ask = data;
 
-    ask = data;
+    mcf = ngx_http_get_module_main_conf(ask->request,
+                                        ngx_http_goosebit_module);
+
+    if (result->status == NGX_HTTP_OK) {
+        ngx_http_goosebit_status_devices(mcf->metrics, result,
+                                         ask->request->connection->log);
+    }
+
+    ngx_http_goosebit_status_finish(ask);
+}
+
+
+static void
+ngx_http_goosebit_status_finish(ngx_http_goosebit_status_ask_t *ask)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
     r = ask->request;
     c = r->connection;
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_goosebit_module);
-
-    ngx_del_timer(&ask->late);
-    mcf->metrics->asking = NULL;
-
-    if (result->status == NGX_HTTP_OK) {
-        ngx_http_goosebit_status_devices(mcf->metrics, result, c->log);
-    }
+    ngx_http_goosebit_status_asked(ask);
 
     ngx_http_finalize_request(r, ngx_http_goosebit_status_send(r));
     ngx_http_run_posted_requests(c);

@@ -128,6 +128,21 @@ record('functions', 'f' x 64);
 }
 
 
+# `db migrate` beside the test, into these files; gives its process
+sub migrate_beside {
+    my ($out, $err) = @_;
+    my $pid = fork // die;
+    return $pid if $pid;
+
+    my $e = $s->env;
+    delete @ENV{grep { /^(?:PG|GOOSEBIT_)/ } keys %ENV};
+    @ENV{keys %$e} = values %$e;
+    open STDOUT, '>', $out;
+    open STDERR, '>', $err;
+    exec $ENV{GBCTL}, 'db', 'migrate', '-o', 'name' or die;
+}
+
+
 # killed in the middle: as before, and the lock is free
 
 record('functions', 'f' x 64);
@@ -137,14 +152,7 @@ record('functions', 'f' x 64);
     my $holder = $s->psql;
     $holder->query("BEGIN; LOCK TABLE goosebit.migration IN SHARE MODE");
 
-    my $pid = fork // die;
-    if ($pid == 0) {
-        my $e = $s->env;
-        delete @ENV{grep { /^(?:PG|GOOSEBIT_)/ } keys %ENV};
-        @ENV{keys %$e} = values %$e;
-        open STDERR, '>', '/dev/null';
-        exec $ENV{GBCTL}, 'db', 'migrate' or die;
-    }
+    my $pid = migrate_beside('/dev/null', '/dev/null');
 
     # reading is let through, the row at the very end is not
 
@@ -185,15 +193,7 @@ record('functions', 'f' x 64);
     my $held = $s->value('SELECT pid FROM pg_stat_activity'
         . " WHERE application_name = 'pg_dump'");
 
-    my $pid = fork // die;
-    if ($pid == 0) {
-        my $e = $s->env;
-        delete @ENV{grep { /^(?:PG|GOOSEBIT_)/ } keys %ENV};
-        @ENV{keys %$e} = values %$e;
-        open STDERR, '>', "$dir/err";
-        open STDOUT, '>', "$dir/out";
-        exec $ENV{GBCTL}, 'db', 'migrate', '-o', 'name' or die;
-    }
+    my $pid = migrate_beside("$dir/out", "$dir/err");
 
     ok(wait_for(sub { -s "$dir/err" }, 20),
         'a table is held: migrate says so') or $holder->query('COMMIT');

@@ -7,7 +7,8 @@ use warnings;
 
 use File::Temp ();
 use IO::Socket::INET;
-use Time::HiRes qw(sleep time);
+
+use Goosebit::Test ();
 
 
 # new(STACK, MODE, SIZE): pools sessions or transactions, with SIZE servers
@@ -18,8 +19,9 @@ sub new {
 
     $self->{host} = '127.' . join '.', map { 1 + int rand 250 } 1 .. 3;
     chmod 0755, "$dir";
-    _spew("$dir/users", qq{"goosebit_ddi" ""\n"postgres" ""\n});
-    _spew("$dir/ini", "[databases]\ngoosebit = host=" . $s->socket . "\n"
+    Goosebit::Test::spew("$dir/users", qq{"goosebit_ddi" ""\n"postgres" ""\n});
+    Goosebit::Test::spew("$dir/ini", "[databases]\ngoosebit = host="
+        . $s->socket . "\n"
         . "[pgbouncer]\nlisten_addr = $self->{host}\nlisten_port = 6432\n"
         . "unix_socket_dir =\nauth_type = trust\nauth_file = $dir/users\n"
         . "pool_mode = $mode\ndefault_pool_size = $size\n"
@@ -37,32 +39,17 @@ sub new {
         POSIX::_exit(127);
     }
 
-    my $until = time + 10;
-    until (IO::Socket::INET->new(PeerAddr => "$self->{host}:6432")) {
-        die "pgbouncer: not there\n", $self->log if time > $until;
-        sleep 0.02;
-    }
+    Goosebit::Test::wait_for(sub {
+        IO::Socket::INET->new(PeerAddr => "$self->{host}:6432") })
+        or die "pgbouncer: not there\n", $self->log;
     return $self;
-}
-
-
-sub _spew {
-    my ($file, $text) = @_;
-    open my $fh, '>', $file or die "$file: $!\n";
-    print $fh $text;
-    close $fh or die "$file: $!\n";
 }
 
 
 sub host { $_[0]{host} }
 
 
-sub log {
-    my ($self) = @_;
-    open my $fh, '<', "$self->{dir}/log" or return '';
-    local $/;
-    return <$fh> // '';
-}
+sub log { Goosebit::Test::slurp("$_[0]{dir}/log") }
 
 
 sub DESTROY {

@@ -122,7 +122,7 @@ sub nginx_start {
         "$s->{dir}/nginx.conf");
     die "nginx did not start:\n$out" if $rc != 0;
 
-    my $until = time + 20;
+    my $until = time + 60;
     while (!nginx_pid($s)) {
         die "nginx did not start\n" if time > $until;
         sleep 0.005;

@@ -14,15 +14,15 @@ use Time::HiRes qw(time);
 my $json = JSON::PP->new->utf8->allow_nonref;
 
 
-# new(port => N, host => '127.0.0.1', timeout => 10)
+# new(port => N, host => '127.0.0.1', timeout => 30)
 sub new {
     my ($class, %opt) = @_;
     my $self = bless {
-        host => '127.0.0.1', timeout => 10, buffer => '', %opt,
+        host => '127.0.0.1', timeout => 30, buffer => '', %opt,
     }, $class;
 
     $self->{sock} = IO::Socket::INET->new(PeerAddr => $self->{host},
-        PeerPort => $self->{port}, Proto => 'tcp', Timeout => 10)
+        PeerPort => $self->{port}, Proto => 'tcp', Timeout => 30)
         or die "connect $self->{host}:$self->{port}: $!\n";
     setsockopt $self->{sock}, IPPROTO_TCP, TCP_NODELAY, 1;
     binmode $self->{sock};

@@ -119,11 +119,11 @@ sub _control {
 }
 
 
-# Reloads nginx and waits until the old workers have gone (SECONDS, 10).
+# Reloads nginx and waits until the old workers have gone (SECONDS, 30).
 sub reload {
     my ($self, $seconds) = @_;
     my %old = map { $_ => 1 } $self->workers;
-    my $until = time + ($seconds // 10);
+    my $until = time + ($seconds // 30);
 
     kill HUP => $self->pid;
     for (;;) {
@@ -246,10 +246,10 @@ sub access_log { _slurp("$_[0]{dir}/logs/access.log") // '' }
 sub pg_log { _slurp("$_[0]{dir}/logs/postgresql.log") // '' }
 
 
-# Waits until the error log matches; false after SECONDS (10).
+# Waits until the error log matches; false after SECONDS (30).
 sub wait_log {
     my ($self, $re, $seconds) = @_;
-    my $until = time + ($seconds // 10);
+    my $until = time + ($seconds // 30);
     while (time < $until) {
         return 1 if $self->error_log =~ $re;
         sleep 0.02;

@@ -141,10 +141,10 @@ sub free_port {
 }
 
 
-# Waits for a condition: its value, or false after SECONDS (10).
+# Waits for a condition: its value, or false after SECONDS (30).
 sub wait_for(&;$) {
     my ($cond, $seconds) = @_;
-    my $until = time + ($seconds // 10);
+    my $until = time + ($seconds // 30);
     for (;;) {
         my $value = $cond->();
         return $value if $value;

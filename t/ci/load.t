@@ -55,6 +55,11 @@ is(polls() - $before, $r->{requests}, 'and NGINX has counted them');
 $r = load(2, 0.2, 0, '/nowhere', 10);
 is($r->{failed}, $r->{requests}, 'what is not 200 has failed');
 
+# being stopped for a moment is no failure
+is(run(['sh', '-c', '"$@" & for i in 1 2 3 4 5; do sleep 0.1; kill -STOP $!;'
+    . ' kill -CONT $!; done; wait $!', 'sh', 'build/tools/gbpoll', @at, 2, 1,
+    10, $ddi, 50])->{exit}, 0, 'stopped for moments: goes on');
+
 # gbload takes devices through an update, and says where there is none
 my $image = tempdir() . '/a.swu';
 is(run(['build/tools/gbload', 'register', @at, 3, 2, 'u', 'm'])->{exit}, 0,

@@ -304,7 +304,9 @@ load_run(load_t *l, int n)
 
     while (open > 0) {
         got = epoll_wait(l->epoll, events, 64, 30000);
-        if (got <= 0) {
+
+        /* a stop and its end interrupt this, even with no handler */
+        if (got == 0 || (got == -1 && errno != EINTR)) {
             load_die("no answer within 30 s");
         }
 

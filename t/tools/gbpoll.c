@@ -341,7 +341,9 @@ poll_run(poll_t *l)
         ts.tv_nsec = (long) (wait < 0.01 ? wait * 1e9 : 1e7);
 
         got = epoll_pwait2(l->epoll, events, POLL_EVENTS, &ts, NULL);
-        if (got == -1) {
+
+        /* a stop and its end interrupt this, even with no handler */
+        if (got == -1 && errno != EINTR) {
             load_die("epoll_pwait2");
         }
 

@@ -36,13 +36,14 @@ sub with {
         yaml => "device_auth:\n  enable: true\n  mode: external\n"
             . "  external_url: $url\n  external_mode: json\n"
             . ($opt{yaml} // ''),
-        http => 'goosebit_auth_timeout 2s;'
-            . ($opt{http} // "$tls\n$ca"), server => $opt{server} // '');
+        http => 'goosebit_auth_timeout 60s;' . ($opt{http} // "$tls\n$ca"),
+        server => $opt{server}
+            // 'location /short/ { goosebit; goosebit_auth_timeout 2s; }');
 }
 
 sub poll {
-    my ($s, $id, $token) = @_;
-    return $s->get("$v1/$id",
+    my ($s, $id, $token, $where) = @_;
+    return $s->get(($where // '') . "$v1/$id",
         headers => [Authorization => "TargetToken $token"])->{status};
 }
 
@@ -87,7 +88,7 @@ subtest 'whom not to trust' => sub {
     my ($asked) = $auth->asked;
     is($asked->{header}{'x-sni'}, undef, 'needs no SNI');
     move($s, 'https://127.0.0.1:' . $auth->port . '/');
-    is(poll($s, 'a', 'yes-plain'), 503, 'no TLS at all');
+    is(poll($s, 'a', 'yes-plain', '/short'), 503, 'no TLS at all');
     is(scalar(() = $auth->asked), 0, 'nothing shown');
     unlike($s->error_log . $s->access_log, qr/yes-/, 'no token in a log');
     like($s->error_log, qr/certificate of external_url https:\S+ \(10:/,
@@ -115,7 +116,7 @@ subtest 'by name' => sub {
     my $pid = fork // die;
     if (!$pid) {
         $SIG{ALRM} = sub { POSIX::_exit(0) };
-        alarm 120;
+        alarm 600;
         while (my $from = $dns->recv(my $q, 512)) {
             my $ok = $q =~ /\x04auth\x07example\x00\x00\x01/;
             my ($id, $rest) = unpack 'a2 x10 a*', $q;
@@ -126,7 +127,7 @@ subtest 'by name' => sub {
         POSIX::_exit(0);
     }
     my $r = with('http://auth.example:' . $auth->port . '/', http => 'resolver '
-        . '127.0.0.1:' . $dns->sockport . ' ipv6=off; resolver_timeout 2s;');
+        . '127.0.0.1:' . $dns->sockport . ' ipv6=off; resolver_timeout 30s;');
     is(poll($r, 'a', 'yes-r'), 200, 'found when it is needed');
     my ($asked) = $auth->asked;
     is($asked->{header}{host}, 'auth.example:' . $auth->port, 'by its name');

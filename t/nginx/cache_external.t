@@ -13,12 +13,16 @@ my $auth = Goosebit::AuthServer->new;
 my $s = stack(workers => 1, fsync => 'off',
     yaml => "device_auth:\n  enable: true\n  mode: external\n"
         . "  external_url: \"@{[$auth->url]}\"\n",
-    http => 'goosebit_cache zone=fleet:1m; goosebit_auth_cache 2s;
-        goosebit_auth_timeout 2s;',
+    http => 'goosebit_cache zone=fleet:1m; goosebit_auth_cache 1h;
+        goosebit_auth_timeout 60s;',
     server => 'add_header X-Cache $goosebit_cache_status always;
         location = /auth { internal; proxy_pass ' . $auth->url('/sub') . ';
             proxy_set_header X-Token $goosebit_token; }
         location /sub/ { goosebit; goosebit_auth_request /auth; }
+        location /short/ { goosebit; goosebit_auth_cache 1s;
+            goosebit_auth_timeout 2s; }
+        location /sub-short/ { goosebit; goosebit_auth_request /auth;
+            goosebit_auth_cache 1s; goosebit_auth_timeout 2s; }
         location /never/ { goosebit; goosebit_auth_cache 0; }
         location /sub-never/ { goosebit; goosebit_auth_request /auth;
             goosebit_auth_cache 0; }');
@@ -44,7 +48,7 @@ sub ask {
 # The path of the file of an action that it is offered.
 sub offer {
     my ($where, $id) = @_;
-    my @auth = (headers => [Authorization => "TargetToken yes-$id"]);
+    my @auth = (headers => [Authorization => "TargetToken yes-offer-$id"]);
     my $path;
     is($s->gbctl(qw(device assign), $id, '1.0')->{exit}, 0, 'assigned');
     wait_for(sub {
@@ -58,24 +62,26 @@ sub offer {
 }
 
 
-for my $where ('', '/sub') {
-    my $id = 'poll' . $where =~ tr{/}{-}r;
-    my $poll = $where . ddi($id);
-    my $file = "file$id";
-    known($_) for $id, $file;
-
-    is(ask($poll, $id), '200 MISS 1', "$poll: asks the service");
-    is(ask($poll, $id), '200 HIT 0', 'and both are remembered');
-    sleep 2.1;
-    is(ask($poll, $id), '200 MISS 1', 'until the yes is too old');
-
-    my $path = offer($where, $file);
-    sleep 2.1;
+# Asks twice: asked the second time after so many seconds, for that answer.
+sub twice {
+    my ($path, $id, $seconds, $want, $name) = @_;
     $auth->asked;
-    is(ask($path, $file), '200 MISS 1', "$path: asks the service");
-    is(ask($path, $file), '200 HIT 0', 'and both are remembered');
-    sleep 2.1;
-    is(ask($path, $file), '200 MISS 1', 'until the yes is too old');
+    is(ask($path, $id), '200 MISS 1', "$path: asks the service");
+    sleep $seconds;
+    is(ask($path, $id), $want, $name);
+}
+
+
+for (['', 0, '200 HIT 0', 'and both are remembered'],
+    ['/sub', 0, '200 HIT 0', 'and both are remembered'],
+    ['/short', 1.1, '200 MISS 1', 'until the yes is too old'],
+    ['/sub-short', 1.1, '200 MISS 1', 'until the yes is too old'])
+{
+    my ($where, @how) = @$_;
+    my ($id, $file) = map { $_ . $where =~ tr{/}{-}r } 'poll', 'file';
+    known($_) for $id, $file;
+    twice($where . ddi($id), $id, @how);
+    twice(offer($where, $file), $file, @how);
 }
 
 for my $where ('/never', '/sub-never') {
@@ -90,16 +96,17 @@ for my $where ('/never', '/sub-never') {
 
 # Those who ask the same at a time have one answer, also where it is a no.
 known('shared');
-for my $where ('', '/sub') {
+for my $where ('/short', '/sub-short') {
     for (['yes-s', 200], ['no', 401], ['500', 503], ['slow-30', 503]) {
         my ($token, $status) = @$_;
         my $start = time;
-        my @h = map { $s->http } 1 .. 5;
+        my @h = map { $s->http } 1 .. 12;
         $_->send_request('GET', $where . ddi('shared'),
             headers => [Authorization => "TargetToken $token"]) for @h;
         is(join(' ', map { $_->response('GET')->{status} } @h),
-            join(' ', ($status) x 5), "$where $token: all have it");
-        cmp_ok(time - $start, '<', 8, 'nobody after the others');
+            join(' ', ($status) x 12), "$where $token: all have it");
+        # goosebit_auth_timeout 2s: 24 s, were they asked for in turn
+        cmp_ok(time - $start, '<', 20, 'nobody after the others');
     }
 }
 

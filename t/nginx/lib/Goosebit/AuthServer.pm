@@ -3,12 +3,14 @@ package Goosebit::AuthServer;
 # An authentication service as external_url and goosebit_auth_request ask one:
 # a small HTTP server that does what the token says, and keeps what it was
 # asked. A token that begins with yes is answered 200, no 401, and a number
-# that status; slow-N waits N seconds for its 200, drop closes without a word,
-# trickle never gets to the end of its header, garbage is not HTTP.
+# that status; slow-N waits N seconds for its 200, hold for the end of hold(),
+# drop closes without a word, trickle never gets to the end of its header,
+# garbage is not HTTP.
 
 use strict;
 use warnings;
 
+use Fcntl qw(LOCK_EX LOCK_SH);
 use File::Temp ();
 use IO::Socket::INET;
 use JSON::PP ();
@@ -30,6 +32,7 @@ sub new {
     my $pid = fork // die "fork: $!\n";
 
     if (!$pid) {
+        setpgrp;
         $SIG{CHLD} = 'IGNORE';
         $SIG{TERM} = sub { POSIX::_exit(0) };
         while (1) {
@@ -43,6 +46,7 @@ sub new {
             close $c;
         }
     }
+    setpgrp $pid, $pid;             # whoever is first
     close $sock;
     $self->{pid} = $pid;
     return $self;
@@ -58,7 +62,7 @@ sub _serve {
     my $in = '';
 
     $SIG{ALRM} = sub { POSIX::_exit(0) };
-    alarm 30;
+    alarm 60;
     while ($in !~ /\r\n\r\n/) {
         sysread $c, $in, 65536, length $in or return;
     }
@@ -95,8 +99,13 @@ sub _answer {
         sleep $1;
         $status = 200;
     }
+    if ($token =~ /^hold/) {
+        open my $hold, '>>', "$self->{dir}/hold" or die "hold: $!\n";
+        flock $hold, LOCK_SH;
+        $status = 200;
+    }
     if ($token =~ /^trickle/) {
-        for (split //, 'HTTP/1.1 200 OK') {
+        for (split(//, 'HTTP/1.1 200 OK'), ('.') x 100) {
             syswrite $c, $_ or return;
             sleep 0.5;
         }
@@ -108,6 +117,15 @@ sub _answer {
     }
     syswrite $c, "HTTP/1.1 $status Whatever\r\nContent-Length: 2\r\n"
         . "Connection: close\r\n\r\n{}";
+}
+
+
+# Until what this returns is closed, hold has no answer.
+sub hold {
+    my ($self) = @_;
+    open my $hold, '>>', "$self->{dir}/hold" or die "hold: $!\n";
+    flock $hold, LOCK_EX;
+    return $hold;
 }
 
 
@@ -126,7 +144,8 @@ sub stop {
     my ($self) = @_;
     my $pid = delete $self->{pid} or return;
 
-    kill KILL => $pid;
+    # Those that would still answer as well: they hold this test's output.
+    kill KILL => -$pid;
     waitpid $pid, 0;
 }
 

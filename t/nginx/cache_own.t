@@ -31,12 +31,17 @@ sub polls {
 }
 
 
-# SQL has looked for so many polls, and their answers are held back.
+# SQL has been asked for a poll, and its answer is held back, with what it has
+# seen by then; until let_go().
+my $holder = $s->psql;
+
 sub held {
-    my ($n) = @_;
     return ok(wait_for(sub { $p->value("select count(*) from pg_stat_activity"
-        . " where wait_event = 'PgSleep'") >= $n }), 'SQL is asked');
+        . " where wait_event = 'advisory'") }), 'SQL is asked');
 }
+
+
+sub let_go { $holder->query('select pg_advisory_unlock(1)') }
 
 
 sub config {
@@ -66,14 +71,17 @@ is($p->poll(1, 'config')->{cache}, 'HIT', 'elsewhere the journal tells');
 
 # ---- answers that are under way
 
-$p->slow_poll(q{case when $2 in ('late', 'joined') then 3 else 0 end});
 $p->device($_, sw_version => '2.0.0') for qw(late joined);
+Goosebit::Pair::before_poll($s, q{if $2 in ('late', 'joined') then
+    perform pg_advisory_xact_lock_shared(1); end if});
 
 {
+    $holder->query('select pg_advisory_lock(1)');
     my $http = $s->http;
     $http->send_request('GET', ddi('late'));
-    held(1);
+    held();
     config('late', '1.0.0');
+    let_go();
     is($http->response('GET')->{headers}{'x-reason'}, 'up_to_date',
         'SQL has looked before');
     is($p->poll(0, 'late')->{text}, $offer, 'which is not kept');
@@ -81,11 +89,14 @@ $p->device($_, sw_version => '2.0.0') for qw(late joined);
 
 # Whatever workers they come to: the later would follow the first.
 {
+    $holder->query('select pg_advisory_lock(1)');
     my @http = map { $s->http } 1 .. 6;
     $_->send_request('GET', ddi('joined')) for @http[0 .. 2];
-    held(1);
+    held();
     config('joined', '1.0.0');
     $_->send_request('GET', ddi('joined')) for @http[3 .. 5];
+    sleep 0.3;                          # who comes still later is right as well
+    let_go();
     my @is = map { $_->response('GET')->{headers}{'x-reason'} } @http;
     is_deeply([@is[3 .. 5]], [('open') x 3],
         'who asks after it has no answer from before')

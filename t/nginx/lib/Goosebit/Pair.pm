@@ -125,14 +125,22 @@ sub warm {
 # which $2 is the device; what changes meanwhile is not in their answers.
 sub slow_poll {
     my ($self, $seconds) = @_;
-    $self->sql(<<"SQL");
+    before_poll($self->first, "perform pg_sleep($seconds)");
+}
+
+
+# before_poll(STACK, STATEMENT): what SQL does from now on before it looks for a
+# poll's answer; a function, for tests that have no pair.
+sub before_poll {
+    my ($s, $statement) = @_;
+    $s->sql(<<"SQL");
 alter function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
     rename to poll_now;
 create function goosebit_ddi.poll(text, text, text, bytea, text, int, int)
 returns goosebit_ddi.poll_row language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as \$\$
 begin
-    perform pg_sleep($seconds);
+    $statement;
     return goosebit_ddi.poll_now(\$1, \$2, \$3, \$4, \$5, \$6, \$7);
 end \$\$;
 grant execute on function goosebit_ddi.poll to goosebit_ddi;

@@ -43,6 +43,7 @@ sub new {
 
     chmod 0755, "$tmp";
     my %env = (%{delete $opt{env} // {}}, GB_KEEP_ENV => 1);
+    $env{GB_MEMORY} = $ENV{GB_KEEP} ? 0 : $ENV{GB_MEMORY} // 1;
     $env{GB_NO_NGINX} = 1 if exists $opt{nginx} && !delete $opt{nginx};
     $env{GB_WITH} = (delete $opt{with})->dir if $opt{with};
     $env{GB_NO_INIT} = 1 if exists $opt{init} && !delete $opt{init};

@@ -125,6 +125,10 @@ like($r->{err}, qr/unknown directive "nonsense"/, 'says why');
 ok(!-e "$tmp/bad", 'leaves nothing');
 is(stack_of('up', "$tmp/bad2", GB_YAML => 'nonsense: 1')->{exit}, 1,
     'a wrong goosebit.yaml');
+$r = stack_of('up', "$tmp/bad3", GB_PG_CONF => 'nonsense = 1');
+is($r->{exit}, 1, 'a wrong postgresql.conf');
+like($r->{err}, qr/unrecognized configuration parameter "nonsense"/, 'why');
+ok(!-e "$tmp/bad3", 'leaves nothing');
 is(run(['ci/stack', 'up'])->{exit}, 2, 'usage');
 is(run(['ci/stack', 'env', "$tmp/none"])->{exit}, 1, 'no stack there');
 

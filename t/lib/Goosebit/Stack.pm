@@ -52,6 +52,7 @@ sub new {
             = $opt{$key};
     }
 
+    own_psql() if !@all;
     push @all, $self;
     $self->{env_up} = \%env;
     {
@@ -61,6 +62,14 @@ sub new {
     }
     $self->_read_env;
     return $self;
+}
+
+
+# The program itself: Debian's psql is a script that looks for it, six times as
+# long as it takes then.
+sub own_psql {
+    require './ci/lib/Stack/Util.pm';
+    $ENV{PATH} = join ':', Stack::Util::pgbin(), $ENV{PATH};
 }
 
 

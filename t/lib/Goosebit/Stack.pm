@@ -43,7 +43,6 @@ sub new {
 
     chmod 0755, "$tmp";
     my %env = (%{delete $opt{env} // {}}, GB_KEEP_ENV => 1);
-    $env{GB_MEMORY} = $ENV{GB_KEEP} ? 0 : $ENV{GB_MEMORY} // 1;
     $env{GB_NO_NGINX} = 1 if exists $opt{nginx} && !delete $opt{nginx};
     $env{GB_WITH} = (delete $opt{with})->dir if $opt{with};
     $env{GB_NO_INIT} = 1 if exists $opt{init} && !delete $opt{init};
@@ -52,7 +51,6 @@ sub new {
             = $opt{$key};
     }
 
-    own_psql() if !@all;
     push @all, $self;
     $self->{env_up} = \%env;
     {
@@ -62,14 +60,6 @@ sub new {
     }
     $self->_read_env;
     return $self;
-}
-
-
-# The program itself: Debian's psql is a script that looks for it, six times as
-# long as it takes then.
-sub own_psql {
-    require './ci/lib/Stack/Util.pm';
-    $ENV{PATH} = join ':', Stack::Util::pgbin(), $ENV{PATH};
 }
 
 
@@ -142,6 +132,18 @@ sub reload {
         return 0 if time > $until;
         sleep 0.02;
     }
+}
+
+
+# Waits until this nginx has read in the journal what was committed by now.
+sub synced {
+    my ($self) = @_;
+    my $since = time;
+    return Goosebit::Test::wait_for(sub {
+        my $asked = time;
+        my $lag = $self->get('/status')->{json}{sync}{lag_seconds};
+        return $asked - $lag > $since;
+    });
 }
 
 

@@ -56,8 +56,7 @@ sub warm {
 sub calls { return $s->get('/status')->{json}{polls} }
 
 
-ok(wait_for(sub { $s->get('/status')->{json}{sync}{lag_seconds} < 2 }),
-    'the journal is read');
+ok($s->synced, 'the journal is read');
 
 # ---- the same bytes
 
@@ -78,6 +77,9 @@ known($_) for 'a', 'b c/d', "\xc3\xa9";
     like($s->get(ddi($id), @auth)->{body}, qr{installedBase/$action"},
         'its answer has a link');
 }
+
+# What the journal has not said yet ends an answer that is newer, too.
+ok($s->synced, 'the journal is read with all that');
 
 for my $id ('a', 'b c/d', "\xc3\xa9") {
     for my $case (
@@ -119,6 +121,7 @@ for my $id ('a', 'b c/d', "\xc3\xa9") {
 # ---- who asks
 
 known('secret');
+ok($s->synced, 'as the journal says');
 ok(warm('secret'), 'with its token: from the zone');
 for (['another token', 401, token('t-b')],
     ['no token', 401, Authorization => undef],
@@ -180,13 +183,15 @@ for (['another token', 401, token('t-b')],
 # ---- last seen
 
 {
+    # the change of the tenant's gateway throws out once what it is about
+    ok($s->synced, 'the journal is read');
     my $seen = 'select extract(epoch from now() - s.seen_at) from '
         . 'goosebit.device_seen s join goosebit.device d on d.id = s.device_id '
         . "where controller_id = 'secret'";
     ok(warm('secret'), 'in the zone');
     $s->sql(q{update goosebit.device_seen set seen_at = 'epoch'});
     is(poll('secret')->{cache}, 'HIT', 'who is answered from the zone');
-    ok(wait_for(sub { ($s->value($seen) // 99) < 10 }), 'is seen');
+    ok(wait_for(sub { ($s->value($seen) // 99) < 60 }), 'is seen');
     is($s->value('select address from goosebit.device_seen s join '
         . 'goosebit.device d on d.id = s.device_id where controller_id = '
         . "'secret'"), '127.0.0.1', 'where it is');
@@ -205,7 +210,8 @@ for (['another token', 401, token('t-b')],
     cmp_ok($j->{cache}{entries}, '>=', 4, 'devices in the zone');
     cmp_ok($j->{cache}{bytes}, '>', 0, 'bytes');
     is($j->{cache}{evictions}, 0, 'none was thrown out');
-    cmp_ok($j->{sync}{lag_seconds}, '<', 3, 'the lag');
+    ok(wait_for(sub { $s->get('/status')->{json}{sync}{lag_seconds} < 3 }),
+        'the lag');
 }
 
 # ---- a reload

@@ -58,6 +58,8 @@ sub offer {
             =~ m{"download-http":\{"href":"http://[^/]*([^"]*\.swu)"};
         return defined $path;
     }) or die "nothing for $id\n";
+    # What the journal says of that must not end what is kept from here on.
+    $s->synced or die "the journal is not read\n";
     return $path;
 }
 

@@ -144,6 +144,7 @@ $s->sql(q{insert into goosebit.device (tenant_id, controller_id, token, state,
     config_data_at, installed_action_id)
     select id, 'd', sha256('t'), 'registered', now(), 21
     from goosebit.tenant where name = 'Defaulu'});
+ok($s->synced, 'the journal is read with that');
 for my $tenant (qw(defaulu DEFAULU Defaulu)) {
     ok((wait_for { poll($s, 'd', undef, undef, $tenant)
         ->{headers}{'x-cache'} eq 'HIT' }), "$tenant is known again");

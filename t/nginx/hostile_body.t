@@ -8,9 +8,7 @@ use Goosebit::CBOR qw(encode integer raw);
 use Goosebit::Hostile;
 use Time::HiRes qw(sleep);
 
-my $s = stack(fsync => 'off', http => 'client_body_buffer_size 1k;
-    client_header_timeout 1s; client_body_timeout 1s; send_timeout 1s;
-    lingering_timeout 300ms;');
+my $s = stack(fsync => 'off', http => 'client_body_buffer_size 1k;');
 my $h = Goosebit::Hostile->new($s);
 my $v1 = '/DEFAULT/controller/v1';
 my $id = $h->id('dev');
@@ -280,17 +278,22 @@ $h->table('no HTTP',
         . request('GET', "$v1/dev")]);
 
 $h->table('pace',
+    ['byte by byte', 400, slowly(0.003, head('Content-Length: 12'),
+        split //, '{"data":[1]}')],
+    ['headers byte by byte', 200, slowly(0.003,
+        split //, request('GET', "$v1/dev"))]);
+
+# Where who says nothing is not waited for: only of those that never end.
+my $short = $h->at(stack(with => $s, http => 'client_header_timeout 1s;
+    client_body_timeout 1s; send_timeout 1s; lingering_timeout 300ms;'));
+$short->table('no end',
     ['a line that never ends', 'none|408', slowly(0.7, 'GET /DEFAULT',
         '/controller', '/v1')],
     ['headers that never end', 'none|408', slowly(0.7, "GET $v1/dev HTTP/1.1",
         "\r\nHost: x", "\r\nX: y")],
     ['no body', 408, slowly(0, head('Content-Length: 18'))],
     ['half a body', 408, slowly(0, head('Content-Length: 18') . '{"data":')],
-    ['half a chunk', 408, slowly(0, chunked("12\r\n{\"data\""))],
-    ['byte by byte', 400, slowly(0.003, head('Content-Length: 12'),
-        split //, '{"data":[1]}')],
-    ['headers byte by byte', 200, slowly(0.003,
-        split //, request('GET', "$v1/dev"))]);
+    ['half a chunk', 408, slowly(0, chunked("12\r\n{\"data\""))]);
 
 
 sub statuses {

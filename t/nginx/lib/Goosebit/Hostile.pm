@@ -49,6 +49,13 @@ sub _gbctl {
 }
 
 
+# The same fleet, at another nginx on its database.
+sub at {
+    my ($self, $s) = @_;
+    return bless { %$self, s => $s }, ref $self;
+}
+
+
 sub id { $_[0]{id}{$_[1]} }
 sub sw { $_[0]{sw} }
 sub count { $_[0]{count} }

@@ -100,7 +100,7 @@ subtest 'proxy' => sub {
     like($r->{body}, qr{"https://fleet\.example\.com/DEFAULT/},
         'links lead through it');
     ok((wait_for { ($s->value('select address
-        from goosebit.device_seen') // '') eq '192.0.2.7' } 10),
+        from goosebit.device_seen') // '') eq '192.0.2.7' }),
         'the device\'s own address');
     is($get->(@proxy, @cert)->{status}, 401, 'no issuer');
     is($get->(@proxy, @cert, 'X-Ssl-Issuer-Hash-1' => $hash_b)->{status}, 401,
@@ -164,6 +164,7 @@ subtest 's3' => sub {
     }
     ok($_->response('GET')->{body} eq $image->{bytes}, 'a device has it all')
         for @http;
+    wait_for { $gets->() >= $before + 2 };      # written after the answer
     is($gets->() - $before, 2, 'S3 was asked once for each of two slices');
 };
 

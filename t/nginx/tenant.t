@@ -22,7 +22,7 @@ ok(served('acme'), 'a tenant that only goosebit.yaml knows is served');
 like(poll('acme')->{json}{_links}{configData}{href},
     qr{^http://[^/]+/Acme/controller/v1/d/}, 'and written as it is there');
 is(poll('with%20space')->{status}, 404, 'a name that gbctl would refuse: 404');
-like($s->error_log, qr/\[error\].*tenant "with space" of goosebit\.yaml has an/,
+ok($s->wait_log(qr/\[error\].*tenant "with space" of goosebit\.yaml has an/),
     'and the log says so');
 is(poll('DEFAULT')->{status}, 200, 'what the database has besides is served');
 

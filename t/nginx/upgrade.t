@@ -30,10 +30,10 @@ serves('the first');
 for my $who ('the second', 'the third') {
     my $old = $s->pid;
     kill USR2 => $old;
-    ok(wait_for(sub { ($s->pid // $old) != $old && $s->workers }, 10),
+    ok(wait_for(sub { ($s->pid // $old) != $old && $s->workers }),
         'a new binary is there') or last;
     kill QUIT => $old;
-    ok(wait_for(sub { !-e "/proc/$old/exe" }, 10), 'the old one goes');
+    ok(wait_for(sub { !-e "/proc/$old/exe" }), 'the old one goes');
     serves($who);
 }
 

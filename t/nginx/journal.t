@@ -8,7 +8,8 @@ use Goosebit::Pair;
 use Goosebit::Test;
 
 # Connections enough for the journal not to wait behind a poll that takes long.
-my $p = Goosebit::Pair->new(database => 'connections=4',
+my $p = Goosebit::Pair->new(database => 'connections=4 timeout=60s',
+    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
     yaml => "device_auth:\n  enable: true\n  mode: lax\n");
 my ($v1, $v2) = map { $p->software($_) } '1.0.0', '2.0.0';
 
@@ -78,7 +79,11 @@ system('t/lib/fixtures/make-swu', '-o', $image, '-V', '3.0.0', '-n', 'os',
     '-H', 'default:default') == 0 or die "make-swu failed\n";
 $case[-1][3] = ['software', 'add', $image];
 
-$p->warm(map { $_->[0] } @case);
+# One more of each, changed after it: who knows of that knows what came before.
+my %after = map { $_->[0] => $p->device("after-$_->[0]") } @case;
+my $db = $p->first->psql;
+
+$p->warm(%after);
 for (@case) {
     my ($id, undef, $before) = @$_;
     is_deeply(feed($id), [$before, $before], "$id: before");
@@ -86,15 +91,16 @@ for (@case) {
 
 my (%done, %seen);
 
-# Whether all that was done is seen by now.
+# What is told of all that was done, once it can be: and whether that is all.
 sub seen {
     for (grep { $done{$_->[0]} } @case) {
-        my ($id, undef, $before, undef, $after, $body) = @$_;
+        my ($id, undef, undef, undef, undef, $body) = @$_;
         for my $n (0, 1) {
             next if $seen{$id}[$n];
+            next if $p->poll($n, $after{$id})->{body} !~ /00:20:34/;
             my $is = $p->poll($n, $id);
-            $seen{$id}[$n] = time if $body ? $is->{body} =~ $body
-                : $is->{text} ne $before;
+            $seen{$id}[$n] = $is->{text}
+                . ($body && $is->{body} !~ $body ? ' as before' : '');
         }
     }
     return !grep { !$seen{$_}[0] || !$seen{$_}[1] } keys %done;
@@ -104,27 +110,40 @@ sub seen {
 for (@case) {
     my ($id, undef, undef, $verb) = @$_;
     $p->gbctl(@$verb);
-    $done{$id} = time;
+    $db->query("select goosebit_admin.device_set('default', '{$after{$id}}',"
+        . " null, null, null, '{}', '{}', 1234)");
+    $done{$id} = 1;
     seen();
 }
-wait_for { seen() };
+ok(wait_for(\&seen), 'all is told');
 
 for (@case) {
     my ($id, undef, undef, $verb, $after) = @$_;
-    is_deeply(feed($id), [$after, $after], "$verb->[0] $verb->[1]: $id");
-    my @after = map { ($_ // 1e99) - $done{$id} } @{$seen{$id}}[0, 1];
-    ok(!(grep { $_ > 2 } @after), 'seen at both within two seconds')
-        or diag("@after");
+    is_deeply($seen{$id}, [$after, $after],
+        "$verb->[0] $verb->[1]: $id, seen before what came after it");
+    is_deeply(feed($id), [$after, $after], 'and from then on');
 }
 
 
-# a setting of the tenant
+# a setting of the tenant, and how soon it is seen: where the machine had other
+# things to do, by another try
 
-$p->gbctl(qw(tenant set DEFAULT --poll-time 00:07:00));
-my $since = time;
-ok(wait_for(sub { !grep { $_->{body} !~ /00:07:00/ }
-    map { $p->poll($_, 'pins') } 0, 1 }), 'tenant set, at both');
-cmp_ok(time - $since, '<', 2, 'within two seconds');
+sub tenant_set {
+    my ($time) = @_;
+    $p->gbctl(qw(tenant set DEFAULT --poll-time), $time);
+    my $since = time;
+    ok(wait_for(sub { !grep { $_->{body} !~ /$time/ }
+        map { $p->poll($_, 'pins') } 0, 1 }), "tenant set $time, at both");
+    return time - $since;
+}
+
+my $took;
+for (1 .. 5) {
+    tenant_set('00:08:00');
+    $took = tenant_set('00:07:00');
+    last if $took < 2;
+}
+cmp_ok($took, '<', 2, 'within two seconds');
 
 
 # ---- transactions that end in another order than they began
@@ -262,13 +281,21 @@ SQL
 # ---- an answer from before a change that arrives after it is not kept
 
 {
+    my ($holder, $known) = ($p->first->psql, $p->device('known'));
     $p->device('slow');
-    $p->slow_poll(q{case $2 when 'slow' then 3 else 0 end});
+    $p->warm($known);
+    $p->slow_poll(q{case $2 when 'slow' then (select count(*) - 1
+        from pg_advisory_xact_lock(77)) else 0 end});
+    $holder->query('select pg_advisory_lock(77)');
     my $http = ($p->stacks)[1]->http;
     $http->send_request('GET', ddi('slow'));
     ok(wait_for(sub { $p->value("select count(*) from pg_stat_activity where"
-        . " wait_event = 'PgSleep'") }), 'SQL is asked');
+        . " wait_event = 'advisory'") }), 'SQL is asked');
     $p->gbctl(qw(device set slow --poll-time 00:03:00));
+    $p->gbctl(qw(device set), $known, qw(--poll-time 00:04:00));
+    ok(wait_for(sub { $p->poll(1, $known)->{body} =~ /00:04:00/ }),
+        'nginx has been told');
+    $holder->query('select pg_advisory_unlock(77)');
     like($http->response('GET')->{body}, qr/00:07:00/,
         'SQL has looked before the change');
     my $is = $p->poll(1, 'slow');

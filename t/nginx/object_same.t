@@ -98,10 +98,20 @@ for my $method (qw(GET HEAD POST PUT DELETE OPTIONS)) {
     }
 }
 
-# The journal's news of all this, read each second, ends what was allowed.
-sleep 2.5;
-answer(@$_, 'GET', ''), $_->[0]->pg('stop')
-    for [$files, $at[0]], [$objects, $at[1]];
+# The journal's news of all this ends what was allowed. It is told in order: who
+# knows of a change knows all that came before it.
+for ([$files, $at[0]], [$objects, $at[1]]) {
+    my ($s, $url) = @$_;
+    my $mark = sub { $s->get(ddi('mark'))->{json}{config}{polling}{sleep} };
+    $s->sql("insert into goosebit.device (tenant_id, controller_id, state,
+        config_data_at) values (1, 'mark', 'registered', now())");
+    isnt($mark->(), '00:07:00', 'a device');
+    is($s->gbctl('device', 'set', 'mark', '--poll-time', '00:07:00')->{exit},
+        0, 'is changed');
+    ok(wait_for(sub { $mark->() eq '00:07:00' }), 'which is known');
+    answer($s, $url, 'GET', '');
+    $s->pg('stop');
+}
 for my $ask ([Range => 'bytes=5-70000'], [Range => 'bytes=5-5,7-8'],
     ['If-None-Match' => $etag])
 {

@@ -36,20 +36,28 @@ sub seen {
 }
 
 
-# ---- tick() has to wait, as it would for a lock of an operator's
+# ---- tick() has to wait, as it would for a lock of an operator's; where the
+# machine had other things to do, there is another hour
 
 {
     my $other = $p->first->psql;
+    my @seen;
     $other->query('select pg_advisory_lock(1196770122, 0)');
-    $p->device($_, feed => 'held') for qw(held beside);
-    $p->warm(qw(held beside));
-    my $at = hour(3, 'held');
 
-    is_deeply([map { $p->poll($_, 'held')->{text} } 0, 1], [$none, $none],
-        'before the hour');
-    is($p->poll(0, 'held')->{cache}, 'HIT', 'which costs no SQL');
-    my @seen = map { $_ - $at } seen('held', 10);
-    ok(!(grep { $_ < 0 || $_ > 2 } @seen), 'within two seconds after it')
+    for my $try (1 .. 5) {
+        my $id = $p->device("held-$try", feed => "held-$try");
+        $p->warm($id);
+        my $at = hour(3, "held-$try");
+        my @before = map { $p->poll($_, $id) } 0, 1, 0;
+        next if time >= $at;
+        is_deeply([map { $_->{text} } @before[0, 1]], [$none, $none],
+            'before the hour');
+        is($before[2]{cache}, 'HIT', 'which costs no SQL');
+        @seen = map { $_ - $at } seen($id, 30);
+        ok(!(grep { $_ < 0 } @seen), 'not before it') or diag("@seen");
+        last if !grep { $_ > 2 } @seen;
+    }
+    ok(@seen && !(grep { $_ > 2 } @seen), 'within two seconds after it')
         or diag("@seen");
     $other->query('select pg_advisory_unlock(1196770122, 0)');
 }
@@ -60,14 +68,14 @@ sub seen {
 {
     $p->device('away', feed => 'away');
     $p->warm('away');
-    my $at = hour(4, 'away');
+    my $at = hour(6, 'away');
     $p->first->pg('stop');
     my $wait = $at + 1 - time;
     sleep $wait if $wait > 0;
     is($p->poll($_, 'away')->{cache}, 'STALE', "nobody knows at $_") for 0, 1;
     $p->first->pg('start');
     my $back = time;
-    my @seen = map { $_ - $back } seen('away', 15);
+    my @seen = map { $_ - $back } seen('away', 30);
     ok(!(grep { $_ > 10 } @seen), 'seen within ten seconds of its return')
         or diag("@seen");
 }

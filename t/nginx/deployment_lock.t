@@ -18,6 +18,15 @@ $f->register('other', hw_model => 'another', sw_version => '1.0.0');
 my $psql = Goosebit::Psql->new($s->env);
 
 
+# Until somebody waits for a lock with a statement like that.
+sub blocked {
+    my ($like) = @_;
+    return ok((wait_for { $s->value('SELECT count(*) FROM pg_stat_activity '
+        . "WHERE wait_event_type = 'Lock' AND query LIKE '%$like%'") }),
+        "$like waits");
+}
+
+
 # A device whose action another session holds, in an open transaction.
 sub held {
     my ($id) = @_;
@@ -31,6 +40,7 @@ sub held {
         . 'FOR UPDATE');
     my $http = $s->http;
     $http->send_request('GET', ddi($id, 'deploymentBase', $action));
+    blocked('deployment_base');
     return ($http, $action);
 }
 
@@ -77,7 +87,7 @@ subtest 'a cancel waits for a fetch under way, and then asks' => sub {
 
     $other->send('SELECT goosebit.action_cancel(a.tenant_id, a.device_id, '
         . "'superseded', false) FROM goosebit.action a WHERE a.id = $action");
-    ok($other->waits(0.3), 'the cancel waits');
+    blocked('action_cancel');
 
     $psql->query('COMMIT');
     is($other->result, 'asked', 'the device is asked');

@@ -7,11 +7,9 @@ use Goosebit::Test;
 use Goosebit::Device;
 
 my $s = stack(fsync => 'off', http =>
-    # who stands still for a moment while sending has its answer still
-    'client_body_buffer_size 1k; lingering_timeout 30s; lingering_time 60s;',
+    'client_body_buffer_size 1k; lingering_timeout 300ms;',
     server => <<'CONF');
 location /small/ { goosebit; client_max_body_size 2k; }
-location /brief/ { goosebit; client_max_body_size 2k; lingering_timeout 300ms; }
 location /large/ { goosebit; client_max_body_size 0; }
 location /file/ { goosebit; client_body_in_file_only clean;
     client_body_buffer_size 16; }
@@ -231,11 +229,11 @@ subtest 'sizes' => sub {
     is($s->put($data, body => '{"data":{},"x":"' . 'x' x 1_100_000 . '"}')
         ->{status}, 413, 'the default is NGINX\'s');
 
-    $r = $s->raw("PUT /brief$data HTTP/1.1\r\nHost: h\r\n"
+    $r = $s->raw("PUT $path HTTP/1.1\r\nHost: h\r\n"
         . "Content-Length: 99999999999\r\n\r\n");
     like($r, qr{^HTTP/1\.1 413 }, 'announced, never sent');
     unlike($r, qr{100 Continue}, 'nor asked for');
-    $r = $s->raw("PUT /brief$data HTTP/1.1\r\nHost: h\r\n"
+    $r = $s->raw("PUT $path HTTP/1.1\r\nHost: h\r\n"
         . "Content-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n");
     like($r, qr{^HTTP/1\.1 413 }, 'the same with Expect');
 };
@@ -357,7 +355,7 @@ subtest 'framing' => sub {
 
     for (['PUT', $feedback, 405], ['POST', "$feedback/x", 404]) {
         my ($method, $path, $status) = @$_;
-        my $raw = $s->raw("$method /brief$path HTTP/1.1\r\nHost: h\r\nExpect: "
+        my $raw = $s->raw("$method $path HTTP/1.1\r\nHost: h\r\nExpect: "
             . "100-continue\r\nContent-Length: 5\r\n\r\n");
         like($raw, qr{^HTTP/1\.1 $status .*^Connection: close\r$}ms,
             "no 100 for a $status, and no keep-alive");

@@ -335,9 +335,9 @@ for my $round (1 .. 5) {
     $holder->query('SELECT FROM goosebit.device '
         . "WHERE controller_id = 'bulk15' FOR UPDATE");
     $psql[0]->send($call->("p$round", @some));
-    ok($psql[0]->waits(0.3), 'the first waits in the middle');
+    ok($psql[0]->blocked($s), 'the first waits in the middle');
     $psql[1]->send($call->("q$round", reverse @some));
-    ok($psql[1]->waits(0.3), 'the second waits for it');
+    ok($psql[1]->blocked($s), 'the second waits for it');
     $holder->query('COMMIT');
     is($_->result, '20', 'both are done') for @psql;
 }

@@ -6,6 +6,7 @@ use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 use Goosebit::Fleet;
 
+use IPC::Open3;
 use JSON::PP;
 
 my $s = stack(fsync => 'off');
@@ -72,32 +73,38 @@ is(gbctl('log', 'b', '--action', $x)->{exit}, 1, 'nor of another device');
 
 # -f follows until the action ends, and loses no line
 
-my $dir = tempdir;
-my $pid = fork // die;
-if ($pid == 0) {
-    my $out = $s->gbctl('device', 'log', 'a', '-f');
-    spew("$dir/out.new", $out->{out} . '--' . $out->{err});
-    rename "$dir/out.new", "$dir/out";
-    require POSIX;
-    POSIX::_exit($out->{exit});
+my ($pid, $lines);
+{
+    local %ENV = ($s->_clean_env, %{$s->env});
+    $pid = open3(my $in, $lines, undef, 'sh', '-c', 'exec "$@" 2>&1', 'sh',
+        $ENV{GBCTL}, qw(device log a -f));
 }
-ok(wait_for(sub { $s->value("SELECT count(*) FROM pg_stat_activity WHERE
-    application_name = 'gbctl' AND query LIKE '%goosebit_admin%'") }, 30),
-    'log -f: has begun');
-for (1 .. 8) {
-    $f->report('a', $y, 'proceeding', 'none', "step $_");
-    sleep 0.2;
+my $all = '';
+
+# It has looked when a line is there, and looks again for those after it.
+sub line {
+    local $SIG{ALRM} = sub { die "no line within 60 s\n" };
+    alarm 60;
+    my $line = <$lines>;
+    alarm 0;
+    $all .= $line // '';
+    return $line;
+}
+
+like(line(), qr/ again$/, 'log -f: what is there');
+for my $steps ([1], [2 .. 4], [5 .. 8]) {
+    $f->report('a', $y, 'proceeding', 'none', "step $_") for @$steps;
+    line() for @$steps;
 }
 is(waitpid($pid, 1), 0, 'log -f: is still there while the action is open');
 $f->report('a', $y, 'closed', 'success', 'last words');
-ok(wait_for(sub { -e "$dir/out" }, 20), 'log -f: ends with the action');
+1 while defined line();
 waitpid $pid, 0;
-is($? >> 8, 0, 'log -f: exit 0');
-my $out = -e "$dir/out" ? slurp("$dir/out") : '';
-is_deeply([$out =~ /(again|step \d|last words)$/mg],
+is($? >> 8, 0, 'log -f: ends with the action: exit 0');
+is_deeply([$all =~ /(again|step \d|last words)$/mg],
     ['again', map({ "step $_" } 1 .. 8), 'last words'],
     'log -f: every line once, in order');
-like($out, qr/--action $y to 2\.0: finished\n\z/, 'log -f: says how it ended');
+like($all, qr/^action $y to 2\.0: finished\n\z/m, 'log -f: says how it ended');
 is(gbctl('log', 'a', '-f')->{err}, "no action is open\n",
     'log -f: nothing to wait for');
 is(scalar(() = gbctl('log', 'a', '-f', '--action', $x, '-o',
@@ -146,6 +153,7 @@ my $e = explains('a', 'up_to_date', qr/\AIt runs 2\.0, which is what it /,
 is_deeply([sort keys %$e], [sort qw(id reason explanation release mode feed
     sw_version target_version target_software cause rollout due action_id
     state last_seen online guard_rails)], 'explain: fields');
+ok($f->seen, 'all polls are written down');
 $e = explains('b', 'due', qr/runs 1\.0 and gets 2\.0 at its next poll/);
 is_deeply(rails($e), { map { $_ => 1 } 'seen lately', 'target', 'registered',
     'not blocked', 'other version', 'not done or held', 'not paused',
@@ -241,6 +249,7 @@ explains('late', 'aborted', qr/feed "narrow" were aborted/, qr/new rollout/);
 
 gbctl('block', 'b');
 explains('b', 'blocked', qr/\AIt is blocked: .*401\.\z/, qr/unblock/);
+ok($f->seen, 'all polls are written down');
 $s->sql("UPDATE goosebit.device_seen SET seen_at = now() - interval '3 days'");
 $e = explains('up', 'downgrade_refused', qr/It is offline: last seen 3 days /,
     qr/assign/);

@@ -3,6 +3,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Goosebit::Pty;
 use Goosebit::Test;
 
 use JSON::PP;
@@ -241,21 +242,13 @@ unlike(gbctl('show', "x\e[31m")->{err}, qr/\e/, 'is not sent to the terminal');
 
 $next = gbctl('create', '--software', '3.0.0')->{out} + 0;
 $at{a} = action('a');
-my $pid = fork // die;
-if ($pid == 0) {
-    # it has looked, and is looking on
-    wait_for { $s->value("SELECT count(*) FROM pg_stat_activity WHERE
-        application_name = 'gbctl' AND query LIKE '%goosebit_admin%'") } 30;
-    sleep 1.5;
-    report($_, scalar action($_), 'closed', 'success')
-        for qw(a b c d e same late);
-    POSIX::_exit(0);
-}
-$r = $s->gbctl({ pty => 80 }, 'rollout', 'watch', $next);
-waitpid $pid, 0;
-is($r->{exit}, 0, 'watch: ends when it is finished');
-like($r->{out}, qr/\e\[\?1049h.*\e\[\?1049l/s, 'watch: a second screen');
-like($r->{out}, qr/7 of 7/, 'watch: all done');
+my $t = Goosebit::Pty->new($s, 'rollout', 'watch', $next);
+ok($t->wait(qr/ 0 of 7$/m), 'watch: nothing done');
+report($_, scalar action($_), 'closed', 'success')
+    for qw(a b c d e same late);
+is($t->end, 0, 'watch: ends when it is finished');
+like($t->raw, qr/\e\[\?1049h.*\e\[\?1049l/s, 'watch: a second screen');
+like($t->screen, qr/7 of 7/, 'watch: all done');
 
 
 # and does not ask all the time where an answer takes long

@@ -3,7 +3,8 @@
 # signatures: images go into bucket and database together, or not at all.
 
 use FindBin;
-use lib "$FindBin::Bin/../lib";
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/../e2e/lib";
+use Goosebit::Proxy;
 use Goosebit::Test;
 use Goosebit::S3;
 
@@ -36,21 +37,19 @@ sub settings {
     return { env => { GOOSEBIT_CONFIG => "$dir/$n.yaml" } };
 }
 
-# Runs in the background until STOP is true, then it is killed.
-sub killed_when {
-    my ($stop, @args) = @_;
+# Adds beside the test, as far as the third part, which PROXY holds: its process.
+sub add_beside {
+    my ($proxy, $file) = @_;
+    my $settings = settings(endpoint_url => $proxy->url);
     my $pid = fork // die "fork: $!\n";
     if ($pid == 0) {
-        %ENV = (%ENV, %{$s->env});
+        %ENV = (%ENV, %{$s->env}, %{$settings->{env}});
         open STDOUT, '>', '/dev/null';
-        open STDERR, '>&', \*STDOUT;
-        { no warnings; exec $ENV{GBCTL}, "software", @args; }
+        { no warnings; exec $ENV{GBCTL}, 'software', 'add', $file; }
         POSIX::_exit(127);
     }
-    my $done = wait_for { $stop->() || waitpid($pid, 1) } 20;
-    kill KILL => $pid;
-    waitpid $pid, 0;
-    return $done;
+    ok(wait_for(sub { $proxy->seen(qr/^held /) }), 'two parts are there');
+    return $pid;
 }
 
 # Parts that were uploaded since OFFSET of the server's log.
@@ -155,12 +154,15 @@ for (['another secret', qr/"artifacts": SignatureDoesNotMatch: /,
 
 # gbctl is killed in the middle: the next one goes on
 
-my $huge = make_swu('huge.swu', '-V', '4.0.0', '-s', 64 * $MIB);
+my $huge = make_swu('huge.swu', '-V', '4.0.0', '-s', 24 * $MIB);
+my $proxy = Goosebit::Proxy->new($s3->port, hold => qr/^PUT .*partNumber=3&/);
 $log = length $s3->log;
-ok(killed_when(sub { parts($log) >= 2 }, 'add', $huge),
-    'killed: after two parts');
-my $there = parts($log);
-ok($there >= 2 && $there < 9, "killed: $there parts are left");
+my $pid = add_beside($proxy, $huge);
+kill KILL => $pid;
+waitpid $pid, 0;
+is($?, 9, 'killed');
+$proxy->stop;
+is(parts($log), 2, 'killed: two parts are left');
 is_deeply([$s3->keys], \@before, 'killed: and no object');
 is_deeply([$s3->uploads], [key($huge)], 'killed: but an upload');
 
@@ -175,7 +177,7 @@ is_deeply([$s3->uploads], [key($huge)], 'not this one');
 
 $log = length $s3->log;
 is(gbctl('add', $huge)->{exit}, 0, 'resumed: exit 0');
-is(parts($log), 9 - $there, 'resumed: only what was missing was sent');
+is(parts($log), 2, 'resumed: only what was missing was sent');
 is(Digest::SHA::sha256_hex($s3->request('GET', '/artifacts/' . key($huge))
     ->{body}), sha($huge), 'resumed: the same bytes');
 is_deeply([$s3->uploads], [], 'resumed: nothing is pending');
@@ -214,21 +216,19 @@ is($s->gbctl(qw(db check --end-uploads soon))->{exit}, 2, 'an age is wanted');
 
 # the server goes away and comes back
 
-my $back = make_swu('back.swu', '-V', '6.0.0', '-s', 64 * $MIB);
-$log = length $s3->log;
-my $pid = fork // die "fork: $!\n";
-if ($pid == 0) {
-    %ENV = (%ENV, %{$s->env});
-    open STDOUT, '>', '/dev/null';
-    { no warnings; exec $ENV{GBCTL}, "software", "add", $back; }
-    POSIX::_exit(127);
-}
-ok(wait_for(sub { parts($log) >= 2 }), 'server: two parts are there');
+my $back = make_swu('back.swu', '-V', '6.0.0', '-s', 24 * $MIB);
+$proxy = Goosebit::Proxy->new($s3->port, hold => qr/^PUT .*partNumber=3&/);
+$pid = add_beside($proxy, $back);
 $s3->stop;
-sleep 0.5;
+$proxy->release;
+ok(wait_for(sub { $proxy->seen(qr/^no server/) }), 'server: missed');
+# It tries again for three seconds, which a start may need here.
+kill STOP => $pid;
 ok($s3->start, 'server: killed and started');
+kill CONT => $pid;
 waitpid $pid, 0;
 is($?, 0, 'server: the upload went on');
+$proxy->stop;
 is(json('verify', '6.0.0')->[0]{state}, 'ok', 'server: and is whole');
 
 $s3->stop;

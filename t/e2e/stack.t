@@ -2,6 +2,8 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
+use File::Basename qw(dirname);
+
 # ci/stack itself: where it may live, what it leaves behind.
 
 my $tmp = tempdir();
@@ -60,6 +62,25 @@ is("$r->{exit} $r->{err}", "1 ci/stack: $tmp/gbctl: not built: make\n",
     'not built');
 ok(!-e "$tmp/none", 'and begins nothing');
 
+# The cluster in memory, or where there is no room for it, beside the rest.
+{
+    my $up = "$tmp/memory";
+    my $data = sub {
+        local %ENV = (%ENV, %{env_of($up)});
+        return run(['psql', '-XAtc', $_[0]])->{out} =~ s/\n\z//r;
+    };
+    is(stack_of('up', $up, GB_MEMORY => 1)->{exit}, 0, 'up in memory');
+    my $where = $data->('show data_directory');
+    like($where, qr{^(?:/dev/shm/gb\.\w{6}|\Q$up\E/pg)/data$}, 'is there');
+    $data->('create table kept ()');
+    is(stack_of('down --keep', $up)->{exit}, 0, 'down, kept');
+    is(stack_of('up', $up)->{exit}, 0, 'up again');
+    is($data->("select 'kept'::regclass"), 'kept', 'with the same data');
+    is(stack_of('down', $up)->{exit}, 0, 'down');
+    ok(!-e dirname($where), 'the cluster is gone');
+    ok(!-e $up, 'and the rest');
+}
+
 # A directory that was there keeps what was in it.
 my $mine = "$tmp/mine";
 mkdir $mine;
@@ -104,6 +125,10 @@ like($r->{err}, qr/unknown directive "nonsense"/, 'says why');
 ok(!-e "$tmp/bad", 'leaves nothing');
 is(stack_of('up', "$tmp/bad2", GB_YAML => 'nonsense: 1')->{exit}, 1,
     'a wrong goosebit.yaml');
+$r = stack_of('up', "$tmp/bad3", GB_PG_CONF => 'nonsense = 1');
+is($r->{exit}, 1, 'a wrong postgresql.conf');
+like($r->{err}, qr/unrecognized configuration parameter "nonsense"/, 'why');
+ok(!-e "$tmp/bad3", 'leaves nothing');
 is(run(['ci/stack', 'up'])->{exit}, 2, 'usage');
 is(run(['ci/stack', 'env', "$tmp/none"])->{exit}, 1, 'no stack there');
 

@@ -8,7 +8,9 @@ use Goosebit::Test;
 use Goosebit::Fleet;
 use IO::Select;
 
-my $s = stack(workers => 1);
+# Locks are held as long as it takes.
+my $s = stack(workers => 1, database => 'timeout=60s',
+    main => 'env "PGOPTIONS=-c statement_timeout=60s";');
 my $f = Goosebit::Fleet->new($s);
 $f->register('gate', hw_model => 'other');
 $f->register($_, hw_model => 'other') for qw(w1 w2 bad);
@@ -43,26 +45,29 @@ sub get {
     return $http;
 }
 
-sub queued {
-    my ($least) = @_;
-    return wait_for(sub {
-        $s->get('/status')->{json}{db}{queued} >= $least });
+sub db {
+    my ($what, $n) = @_;
+    return wait_for(sub { $s->get('/status')->{json}{db}{$what} == $n });
 }
 
 sub waiting {
     return wait_for(sub { $s->value(q{SELECT count(*) FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock'}) });
+        WHERE wait_event_type = 'Lock' AND query LIKE '%config_data(%'}) });
 }
 
 # Polls of these devices and writes of those, all in the next batch.
 sub together {
     my ($polls, $writes) = @_;
+    ok(db(connections => 2), 'one connection writes, one reads');
     locked($gate, 'gate');
     my $first = put('gate');
     ok(waiting(), 'the gate is taken');
+    # what the worker itself writes comes within a second, and no more of it
+    $s->get(ddi('gate'));
+    ok(db(queued => 2), 'a tick waits behind it, and who was seen');
     my @polls = map { get($_) } @$polls;
     my @writes = map { put($_) } @$writes;
-    ok(queued(@polls + @writes), 'all others wait behind it');
+    ok(db(queued => 2 + @polls + @writes), 'all others do');
     $gate->query('COMMIT');
     is($first->response->{status}, 200, 'the gate opens');
     return (\@polls, \@writes);
@@ -94,7 +99,7 @@ subtest 'and survives a crash from then on' => sub {
     my @links = map { $_->response->{json}{_links} } @$polls;
     $s->pg('kill');
     $s->pg('start');
-    ok(wait_for(sub { $s->get(ddi('d4'))->{status} == 200 }, 20), 'back');
+    ok(wait_for(sub { $s->get(ddi('d4'))->{status} == 200 }), 'back');
     for my $i (4 .. 6) {
         is_deeply($s->get(ddi("d$i"))->{json}{_links}, shift @links,
             "d$i has its action");
@@ -126,7 +131,7 @@ subtest 'a connection that goes: 503, and the next poll finds it' => sub {
         WHERE usename = 'goosebit_ddi' AND wait_event_type = 'Lock'});
     is($_->response->{status}, 503, 'not told') for @$polls, @$writes;
     $other->query('COMMIT');
-    ok(wait_for(sub { offered($s->get(ddi("d$_"))) }, 10), "d$_ finds it")
+    ok(wait_for(sub { offered($s->get(ddi("d$_"))) }), "d$_ finds it")
         for 9, 10;
     is($s->value('SELECT count(*) FROM goosebit.action'), 10, 'once each');
 };

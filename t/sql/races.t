@@ -89,7 +89,7 @@ subtest 'two final feedbacks at once' => sub {
         is($a->query(feedback($device, $id, 'closed', 'success')), 200,
             'the first');
         $b->send(feedback($device, $id, 'closed', $other));
-        ok($b->waits(0.3), 'the second waits for it');
+        ok($b->blocked($s), 'the second waits for it');
         $a->query('commit');
         is($b->result, $status, "then $other is $status");
         is($s->value('select count(*) from goosebit.action_status'
@@ -124,7 +124,7 @@ subtest 'sixteen sessions register one new device' => sub {
     $first->query('begin');
     is($first->query($register), 200, 'the first');
     $_->send($register) for @rest;
-    ok($rest[0]->waits(0.3), 'the others wait for it');
+    is(scalar(grep { $_->blocked($s) } @rest), 15, 'the others wait for it');
     $first->query('commit');
     is_deeply([map { $_->result } @rest], [(200) x 15], 'and are answered');
     is($s->value("select count(*) from goosebit.device"
@@ -156,7 +156,7 @@ subtest 'setup: one first token' => sub {
     $first->query('begin');
     is($first->query($claims[0]), 200, 'the first');
     $rest[$_]->send($claims[$_ + 1]) for 0 .. $#rest;
-    ok($rest[0]->waits(0.3), 'the others wait for it');
+    is(scalar(grep { $_->blocked($s) } @rest), 15, 'the others wait for it');
     $first->query('commit');
     is_deeply([map { $_->result } @rest], [(401) x 15], 'and are refused');
     is($s->value("select token = sha256('1') from goosebit.device"
@@ -172,7 +172,7 @@ sub bound_of_one {
     $a->query('begin');
     is($a->query(start($devices[0], $bound)), 'deploymentBase', 'takes it');
     $b->send(start($devices[1], $bound));
-    ok($b->waits(0.3), 'another waits');
+    ok($b->blocked($s), 'another waits');
     $a->query('commit');
     is($b->result, 'none', 'and finds it taken');
     $a->query(feedback($devices[0], open_action($devices[0]), 'closed',
@@ -256,7 +256,7 @@ subtest 'batches in one order don\'t deadlock' => sub {
         $first->query('begin');
         $first->query("select goosebit_admin.tenant_delete('gone', false)");
         $second->send("select goosebit_admin." . sprintf $call, 'gone');
-        ok($second->waits(0.5), "$call: waits for who deletes it");
+        ok($second->blocked($s), "$call: waits for who deletes it");
         $first->query('commit');
         like($second->result, qr/GB001: tenant "gone": not found/,
             "$call: and finds it gone");

@@ -11,7 +11,7 @@ use File::Basename qw(dirname);
 use JSON::PP;
 use POSIX ();
 
-our @EXPORT = qw(fail pgbin run spew slurp state_read state_write
+our @EXPORT = qw(detach fail pgbin run spew slurp state_read state_write
     $build $root $asroot $pguid $pggid);
 
 our $root  = dirname(dirname(dirname(dirname(abs_path(__FILE__)))));
@@ -45,21 +45,7 @@ sub run {
     pipe my $r, my $w or fail("pipe: $!");
     my $pid = fork // fail("fork: $!");
 
-    if ($pid == 0) {
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>&', $w;
-        open STDERR, '>&', $w;
-        chdir '/';
-        local %ENV = (%ENV, %{$opt->{env} // {}});
-        if ($opt->{postgres} && $asroot) {
-            unshift @cmd, 'setpriv', "--reuid=$pguid", "--regid=$pggid",
-                '--init-groups', '--';
-        }
-        { no warnings; exec { $cmd[0] } @cmd; }
-        print STDERR "$cmd[0]: $!\n";
-        POSIX::_exit(127);
-    }
-
+    become($opt, $w, @cmd) if $pid == 0;
     close $w;
     my $out = do { local $/; <$r> } // '';
     waitpid $pid, 0;
@@ -69,6 +55,36 @@ sub run {
         die "$cmd[0] failed:\n$out";
     }
     return wantarray ? ($rc, $out) : $out;
+}
+
+
+# Starts one that stays, in a session of its own, without output.
+sub detach {
+    my ($opt, @cmd) = @_;
+
+    my $pid = fork // fail("fork: $!");
+    return $pid if $pid;
+    POSIX::setsid();
+    open my $w, '>', '/dev/null';
+    become($opt, $w, @cmd);
+}
+
+
+sub become {
+    my ($opt, $w, @cmd) = @_;
+
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>&', $w;
+    open STDERR, '>&', $w;
+    chdir '/';
+    local %ENV = (%ENV, %{$opt->{env} // {}});
+    if ($opt->{postgres} && $asroot) {
+        unshift @cmd, 'setpriv', "--reuid=$pguid", "--regid=$pggid",
+            '--init-groups', '--';
+    }
+    { no warnings; exec { $cmd[0] } @cmd; }
+    print STDERR "$cmd[0]: $!\n";
+    POSIX::_exit(127);
 }
 
 

@@ -9,6 +9,8 @@ use IO::Select;
 use IPC::Open3;
 use Time::HiRes qw(time);
 
+my $sessions = 0;
+
 
 # new({PGHOST => ...}, user => 'postgres')
 sub new {
@@ -18,7 +20,7 @@ sub new {
     local %ENV = (%ENV, %$env);
     $ENV{PGUSER} = $opt{user} if defined $opt{user};
     $ENV{PGDATABASE} = $opt{database} if defined $opt{database};
-    $ENV{PGAPPNAME} = $opt{name} if defined $opt{name};
+    $ENV{PGAPPNAME} = $self->{name} = $opt{name} // "psql-$$-" . ++$sessions;
 
     $self->{pid} = open3($self->{in}, $self->{out}, undef, 'psql', '-XAtq',
         '-P', 'null=\N', '-v', 'VERBOSITY=verbose', '-v', 'SHOW_CONTEXT=never');
@@ -67,6 +69,17 @@ sub waits {
             or return 0;
     }
     return 0;
+}
+
+
+# Waits until the statement sent last is seen to wait for a lock, by the STACK.
+sub blocked {
+    my ($self, $stack) = @_;
+    return Goosebit::Test::wait_for(sub {
+        $stack->value("SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = '$self->{name}'
+              AND wait_event_type = 'Lock'") == 1;
+    });
 }
 
 

@@ -91,7 +91,7 @@ sub modes { slurp("$_[0]{dir}/modes") }
 # Waits until it has stopped: stty's modes then, "" if it does not.
 sub stopped {
     my ($self) = @_;
-    my $until = time + 10;
+    my $until = time + 30;
     $self->_read(0.05) while time < $until && !-e "$self->{dir}/stopped";
     return -e "$self->{dir}/stopped" ? slurp("$self->{dir}/stopped") : '';
 }
@@ -127,7 +127,7 @@ sub cursor { !$_[0]{hidden} }
 # wait(REGEX [, SECONDS]): until the screen matches
 sub wait {
     my ($self, $re, $seconds) = @_;
-    my $until = time + ($seconds // 20);
+    my $until = time + ($seconds // 60);
     while (time < $until) {
         return 1 if $self->screen =~ $re;
         $self->_read(0.05) or return $self->screen =~ $re;
@@ -140,7 +140,7 @@ sub wait {
 # Reads to the end; the exit code.
 sub end {
     my ($self) = @_;
-    my $until = time + 30;
+    my $until = time + 60;
     1 while time < $until && $self->_read(0.1);
     close $self->{in};
     kill KILL => $self->{pid} if time >= $until;

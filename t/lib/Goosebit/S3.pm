@@ -88,7 +88,7 @@ CONF
 # Starts it at its port, again after stop(); true if it listens.
 sub start {
     my ($self) = @_;
-    my $until = time + 10;
+    my $until = time + 30;
 
     $self->{pid} = fork // die "fork: $!\n";
     if ($self->{pid} == 0) {

@@ -43,6 +43,7 @@ sub new {
 
     chmod 0755, "$tmp";
     my %env = (%{delete $opt{env} // {}}, GB_KEEP_ENV => 1);
+    $env{GB_MEMORY} = $ENV{GB_KEEP} ? 0 : $ENV{GB_MEMORY} // 1;
     $env{GB_NO_NGINX} = 1 if exists $opt{nginx} && !delete $opt{nginx};
     $env{GB_WITH} = (delete $opt{with})->dir if $opt{with};
     $env{GB_NO_INIT} = 1 if exists $opt{init} && !delete $opt{init};
@@ -51,6 +52,7 @@ sub new {
             = $opt{$key};
     }
 
+    own_psql() if !@all;
     push @all, $self;
     $self->{env_up} = \%env;
     {
@@ -60,6 +62,14 @@ sub new {
     }
     $self->_read_env;
     return $self;
+}
+
+
+# The program itself: Debian's psql is a script that looks for it, six times as
+# long as it takes then.
+sub own_psql {
+    require './ci/lib/Stack/Util.pm';
+    $ENV{PATH} = join ':', Stack::Util::pgbin(), $ENV{PATH};
 }
 
 

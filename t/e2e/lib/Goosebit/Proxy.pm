@@ -53,7 +53,7 @@ sub release { unlink "$_[0]{dir}/hold" }
 
 
 # Lines of what it did that match: "GET /x", "held GET /x", "passed BYTES"
-# for each half MB of a connection, "cut BYTES".
+# for each half MB of a connection, "cut BYTES", "no server".
 sub seen {
     my ($self, $re) = @_;
     open my $fh, '<', "$self->{dir}/log" or return;
@@ -109,7 +109,7 @@ sub _relay {
     my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
         PeerPort => $self->{server}, Proto => 'tcp',
         # little under way, so that the server waits for a slow line, too
-        Sockopts => [[SO_RCVBUF, 65536]]) or return;
+        Sockopts => [[SO_RCVBUF, 65536]]) or return $self->_say('no server');
     my $select = IO::Select->new($client, $server);
     my $start = time;
     my $bytes = 0;

@@ -92,20 +92,24 @@ sub poll {
     my ($self, $n, $id, %opt) = @_;
     my @auth = defined $opt{token}
         ? (Authorization => "TargetToken $opt{token}") : ();
-    my $r;
-
-    for (1, 2) {
-        my $http = $self->{http}[$n] //= $self->{s}[$n]->http;
-        $r = eval { $http->request('GET', ddi($id), headers => [@auth]) }
-            and last;
-        delete $self->{http}[$n];
-    }
-    die "no answer to $id\n" if !$r;
+    my $r = $self->_get($n, ddi($id), @auth);
     my $links = join ' ', sort keys %{$r->{json}{_links} // {}};
     my $reason = $r->{headers}{'x-reason'} // '';
     return { cache => $r->{headers}{'x-cache'} // '', status => $r->{status},
         reason => $reason, body => $r->{body}, links => $links,
         text => "$r->{status} $reason [$links]", r => $r };
+}
+
+
+sub _get {
+    my ($self, $n, $path, @headers) = @_;
+    for (1, 2) {
+        my $http = $self->{http}[$n] //= $self->{s}[$n]->http;
+        my $r = eval { $http->request('GET', $path, headers => [@headers]) };
+        return $r if $r;
+        delete $self->{http}[$n];
+    }
+    die "no answer to $path\n";
 }
 
 
@@ -148,10 +152,11 @@ SQL
 }
 
 
-# polls that went to SQL, at the N-th nginx
+# polls that went to SQL, at the N-th nginx: asked where the polls were, whose
+# last is counted before the next request is read
 sub misses {
     my ($self, $n) = @_;
-    return $self->{s}[$n]->get('/status')->{json}{polls}{miss};
+    return $self->_get($n, '/status')->{json}{polls}{miss};
 }
 
 

@@ -41,6 +41,19 @@ is($r->{out} =~ s{\Q$dir/\E}{}gr,
     "1..2\nok 1 - well.t, seed 1\nok 2 - well.t, seed 2\n",
     'its processes were stopped and went on, in each round');
 
+$r = shaken(stood => <<'PERL', qw(--rounds 1 --every 5 --longest 20));
+# A child that the test has stopped itself stays so.
+my $pid = fork // die;
+if (!$pid) { kill STOP => $$; exit }
+my $stat = sub { open my $f, '<', "/proc/$pid/stat" or die; <$f> };
+select undef, undef, undef, 0.01 until $stat->() =~ /\) T /;
+select undef, undef, undef, 1;
+print "1..1\n", $stat->() =~ /\) T / ? '' : 'not ', "ok 1\n";
+kill KILL => $pid;
+PERL
+is($r->{exit}, 0, 'what stands still already is left alone')
+    or diag(slurp($r->{log}));
+
 $r = shaken(ill => q{print "1..1\nnot ok 1 - a thing\n"; exit 1},
     qw(--rounds 1 --seed 7));
 is($r->{exit}, 1, 'a test that fails: exit 1');

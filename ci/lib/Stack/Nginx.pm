@@ -157,7 +157,7 @@ sub nginx_all {
 sub nginx_stop {
     my ($s) = @_;
     my @pids = nginx_all($s);
-    my $until = time + 10;
+    my $until = time + 30;
 
     kill TERM => @pids if @pids;
     while (@pids && time < $until) {

@@ -78,6 +78,8 @@ sub from_template {
 }
 
 
+# Locks stay: who waits at one that is gone would make a template beside those
+# who come later, and find a new one.
 sub prune_templates {
     my ($cache, $key) = @_;
 
@@ -86,7 +88,6 @@ sub prune_templates {
         open my $lock, '>>', "$dir.lock" or next;
         flock($lock, LOCK_EX | LOCK_NB) or next;
         remove_tree($dir);
-        unlink "$dir.lock";
     }
 }
 
@@ -180,7 +181,7 @@ sub pg_is_ready {
 sub pg_stop {
     my ($s, $how) = @_;
     my $pid = pg_pid($s) // return;
-    my $until = time + 20;
+    my $until = time + 60;
 
     kill(($how eq 'fast' ? 'INT' : 'QUIT'), $pid);
     while (pg_pid($s) && time < $until) {

@@ -62,7 +62,7 @@ sub ddi {
 }
 
 
-# run([PROGRAM, ARGS], stdin => TEXT, timeout => 60, pty => COLUMNS):
+# run([PROGRAM, ARGS], stdin => TEXT, timeout => 120, pty => COLUMNS):
 # {out, err, exit, signal}. With pty it runs on a terminal and out has both.
 sub run {
     my ($cmd, %opt) = @_;
@@ -88,7 +88,7 @@ sub run {
         POSIX::_exit(127);
     }
 
-    my $timeout = $opt{timeout} // 60;
+    my $timeout = $opt{timeout} // 120;
     my $rc = eval {
         local $SIG{ALRM} = sub { die "timeout\n" };
         alarm $timeout;

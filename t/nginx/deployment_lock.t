@@ -18,15 +18,6 @@ $f->register('other', hw_model => 'another', sw_version => '1.0.0');
 my $psql = Goosebit::Psql->new($s->env);
 
 
-# Until somebody waits for a lock with a statement like that.
-sub blocked {
-    my ($like) = @_;
-    return ok((wait_for { $s->value('SELECT count(*) FROM pg_stat_activity '
-        . "WHERE wait_event_type = 'Lock' AND query LIKE '%$like%'") }),
-        "$like waits");
-}
-
-
 # A device whose action another session holds, in an open transaction.
 sub held {
     my ($id) = @_;
@@ -40,7 +31,9 @@ sub held {
         . 'FOR UPDATE');
     my $http = $s->http;
     $http->send_request('GET', ddi($id, 'deploymentBase', $action));
-    blocked('deployment_base');
+    ok((wait_for { $s->value('SELECT count(*) FROM pg_stat_activity '
+        . "WHERE wait_event_type = 'Lock' AND usename = 'goosebit_ddi'") }),
+        'who asks for it waits');
     return ($http, $action);
 }
 
@@ -87,7 +80,7 @@ subtest 'a cancel waits for a fetch under way, and then asks' => sub {
 
     $other->send('SELECT goosebit.action_cancel(a.tenant_id, a.device_id, '
         . "'superseded', false) FROM goosebit.action a WHERE a.id = $action");
-    blocked('action_cancel');
+    ok($other->blocked($s), 'the cancel waits');
 
     $psql->query('COMMIT');
     is($other->result, 'asked', 'the device is asked');

@@ -23,12 +23,15 @@ sub transactions {
     return $log =~ m{^(\d+/\d+) LOG:  execute goosebit_poll\b}mg;
 }
 
+sub polls { return scalar(() = $s->pg_log =~ /execute goosebit_poll\b/g) }
+
 sub distinct { my %of = map { $_ => 1 } @_; return scalar keys %of }
 
 # Polls of all devices by so many clients, as fast as they are answered, while
 # CODE runs; what the load has to say of them.
 sub under_load {
     my ($clients, $code) = @_;
+    my $before = polls();
     pipe my $read, my $write or die "pipe: $!\n";
     my $pid = fork // die "fork: $!\n";
     if ($pid == 0) {
@@ -37,7 +40,7 @@ sub under_load {
             ddi('d'), 20;
     }
     close $write;
-    sleep 1;
+    wait_for { polls() > $before + 50 };
     $code->();
     my $said = do { local $/; <$read> };
     waitpid $pid, 0;

@@ -177,6 +177,7 @@ SQL
 {
     my @all = map { my $f = $_; map { "f$f-$_" } 1 .. 10 } 1 .. 100;
     my @of = map { "f37-$_" } 1 .. 10;
+    $_->synced for $p->stacks;
     $p->poll($_ % 2, $all[$_ / 2]) for 0 .. 2 * $#all + 1;
     my @before = map { $p->misses($_) } 0, 1;
     $p->poll($_ % 2, $all[$_ / 2]) for 0 .. 2 * $#all + 1;
@@ -245,6 +246,7 @@ SQL
 # ---- more devices at once than are told one by one
 
 {
+    $p->first->synced;
     $p->sql("insert into goosebit.change (scope, tenant_id, device_id)"
         . " select 'device', 1, i from generate_series(1000000, 1012000) i");
     my $miss = wait_for { $p->poll(0, 'pins')->{cache} eq 'MISS' };

@@ -22,14 +22,6 @@ sub env_of {
 }
 
 
-# Ended, reaped or not.
-sub gone {
-    my ($pid) = @_;
-    return !-e "/proc/$pid/stat"
-        || slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) Z/;
-}
-
-
 my @dirs = ("$tmp/plain", "$tmp/with space and 'quote", "$tmp/" . 'l' x 120);
 
 for my $dir (@dirs) {
@@ -52,8 +44,8 @@ for my $dir (@dirs) {
     is(stack_of('down', $dir)->{exit}, 0, 'down');
     ok(!-e $dir, 'the directory is gone');
     ok(!-e $env->{PGHOST}, 'the socket is gone');
-    ok(gone($env->{NGINX_PID}), 'nginx is gone');
-    ok(gone($env->{PG_PID}), 'PostgreSQL is gone');
+    ok(ended($env->{NGINX_PID}), 'nginx is gone');
+    ok(ended($env->{PG_PID}), 'PostgreSQL is gone');
 }
 
 # Before anything is built it says so.

@@ -44,7 +44,7 @@ sub unwritten {
 
 sub stopped {
     my ($pid) = @_;
-    return wait_for(sub { !kill 0, $pid }, 60);
+    return wait_for(sub { ended($pid) }, 60);
 }
 
 

@@ -329,7 +329,7 @@ SQL
     $since = time;
     $p->poll(1, 'pins');
     kill QUIT => $pid;
-    ok(wait_for(sub { !kill 0, $pid }), 'nginx stops gracefully');
+    ok(wait_for(sub { ended($pid) }), 'nginx stops gracefully');
     cmp_ok($seen->('pins'), '>=', $since - 0.01, 'and has written the last');
 }
 

@@ -64,11 +64,11 @@ ok($s->reload, 'a reload without requests waits for nothing');
     my $before = $s->value('select now()');
     kill QUIT => $pid;
     sleep 0.3;                          # in which it must not end
-    ok(kill(0, $pid), 'nginx waits for them');
+    ok(!ended($pid), 'nginx waits for them');
     $psql->send('rollback')->result;
     is_deeply([map { $_->response->{status} } @c], [(200) x 10],
         'all are answered');
-    ok(wait_for(sub { !kill 0, $pid }), 'then nginx ends');
+    ok(wait_for(sub { ended($pid) }), 'then nginx ends');
     is($s->value(qq{select count(*) from goosebit.device_seen
         where seen_at >= '$before'}), 10,
         'and all are marked as seen after that');
@@ -85,7 +85,7 @@ ok($s->reload, 'a reload without requests waits for nothing');
     my $pid = $s->pid;
     $s->get(ddi("d$_")) for 1 .. 10;
     kill QUIT => $pid;
-    ok(wait_for(sub { !kill 0, $pid }), 'nginx ends');
+    ok(wait_for(sub { ended($pid) }), 'nginx ends');
     is($s->value(qq{select count(*) from goosebit.device_seen
         where seen_at >= '$before'}), 10, 'idle workers write it, too');
     $s->nginx('start');

@@ -317,7 +317,7 @@ sub stop {
     if (my $pid = $self->pid) {
         kill QUIT => $pid;
         my $until = time + 5;
-        sleep 0.01 while kill(0, $pid) && time < $until;
+        sleep 0.01 while !Goosebit::Test::ended($pid) && time < $until;
     }
 
     my @bad = $self->bad_lines;

@@ -29,7 +29,7 @@ use Goosebit::Stack;
 our @ISA = ('Exporter');
 our @EXPORT = (
     (grep { $_ ne 'done_testing' } @Test::More::EXPORT),
-    qw(done_testing stack run slurp spew tempdir wait_for ddi sleep time),
+    qw(done_testing stack run ended slurp spew tempdir wait_for ddi sleep time),
 );
 
 my $owner = $$;
@@ -106,6 +106,15 @@ sub run {
     $out =~ s/\r\n/\n/g if $opt{pty};
     return { out => $out, err => slurp($fh{err}->filename),
         exit => $rc >> 8, signal => $rc & 127 };
+}
+
+
+# Whether a process has ended, reaped or not: what was a daemon's may be left
+# for a second by init.
+sub ended {
+    my ($pid) = @_;
+    open my $fh, '<', "/proc/$pid/stat" or return 1;
+    return (<$fh> // '') !~ /^\d+ \(.*\) [^ZX]/;
 }
 
 

@@ -34,8 +34,7 @@ sub new {
     my $self = bless { dir => $dir, python => $python, n => 0,
         version => $version,
         uri => $opt{uri} // "sqlite://$dir/db.sqlite3" }, $class;
-    $self->{port} = IO::Socket::INET->new(Listen => 1,
-        LocalAddr => '127.0.0.1')->sockport;
+    $self->{port} = Goosebit::Test::free_port();
     my $auth = $opt{auth}
         ? "device_auth:\n  enable: true\n  mode: $opt{auth}" : '';
 
@@ -73,7 +72,8 @@ sub _run {
     my ($self, $program, @args) = @_;
     my $path = $self->{python} =~ s{python$}{$program}r;
     my $r = run(['sh', '-c', 'cd "$1"; shift; exec "$@"', 'sh', $self->{dir},
-        'env', "GOOSEBIT_SETTINGS=$self->{dir}/goosebit.yaml", $path, @args]);
+        'env', "GOOSEBIT_SETTINGS=$self->{dir}/goosebit.yaml", $path, @args],
+        timeout => 180);
     die "$program: $r->{out}$r->{err}" if $r->{exit};
     return $r->{out};
 }
@@ -91,9 +91,13 @@ sub start {
         exec $self->{python}, '-m', 'uvicorn', '--host', '127.0.0.1',
             '--port', $self->{port}, 'goosebit:app';
     }
-    wait_for { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-        PeerPort => $self->{port}) } 60
-        or die "gooseBit does not start:\n" . slurp("$self->{dir}/log");
+    my $listens;
+    wait_for {
+        $listens = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+            PeerPort => $self->{port});
+        $listens || ended($pid);
+    } 120;
+    $listens or die "gooseBit does not start:\n" . slurp("$self->{dir}/log");
 }
 
 

@@ -37,8 +37,7 @@ for my $serve (1, 0) {
     }
 
     my $pid = slurp("$dir/device/swupdate.pid") =~ s/\n//r;
-    ok(!-e "/proc/$pid/exe" || !readlink "/proc/$pid/exe",
-        'no device is left');
+    ok(wait_for(sub { !readlink "/proc/$pid/exe" }), 'no device is left');
     is(run(['ci/stack', 'down', "$dir/server"])->{exit}, 0, 'down');
     ok(!-e "$dir/server", 'the server is gone');
 }

@@ -78,7 +78,7 @@ is(scalar(my @finished = $s->sql("select 1 from goosebit.action
 
 $device->{version} = '1.1.0';
 $device->start(2);
-ok(wait_for(sub { shown('device', 'real-1')->{state} eq 'finished' }, 30),
+ok(wait_for(sub { shown('device', 'real-1')->{state} eq 'finished' }, 60),
     'the next start reports success') or diag(substr $device->log, -3000);
 $d = shown('device', 'real-1');
 is($d->{sw_version}, '1.1.0', 'the new version');
@@ -107,7 +107,7 @@ my $attempts = sub {
 };
 my $before = $attempts->();
 my $polls = () = $s->access_log =~ m{real-1 HTTP}g;
-ok(wait_for(sub { (() = $s->access_log =~ m{real-1 HTTP}g) > $polls + 2 }, 30),
+ok(wait_for(sub { (() = $s->access_log =~ m{real-1 HTTP}g) > $polls + 2 }, 60),
     'it goes on polling');
 is($attempts->(), $before, 'and is not offered the same again');
 

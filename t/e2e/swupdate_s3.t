@@ -52,7 +52,7 @@ sub installs {
 
     $device->start;
     $meanwhile->() if $meanwhile;
-    ok($device->rebooted(90), "$version: installed")
+    ok($device->rebooted, "$version: installed")
         or diag(substr $device->log, -3000);
     is($releases->digest($device->slot . '/firmware'),
         $releases->firmware_digest($file), 'the bytes of the image');

@@ -3,13 +3,11 @@ use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Goosebit::Release;
 use Goosebit::Swupdate;
 use Goosebit::Test;
-use IO::Socket::INET;
 
 # Debian's swupdate over TLS: its client certificate says who it is.
 
 my $dir = tempdir();
-my $port = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-    ->sockport;
+my $port = Goosebit::Test::free_port();
 
 
 sub openssl {

@@ -55,7 +55,7 @@ sub start {
 sub rebooted {
     my ($self, $seconds) = @_;
     my $pid = $self->{pid};
-    wait_for { waitpid($pid, 1) != 0 } $seconds // 60 or return 0;
+    wait_for { waitpid($pid, 1) != 0 } $seconds // 120 or return 0;
     delete $self->{pid};
     return -e "$self->{dir}/rebooted";
 }

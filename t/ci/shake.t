@@ -54,6 +54,15 @@ PERL
 is($r->{exit}, 0, 'what stands still already is left alone')
     or diag(slurp($r->{log}));
 
+$r = shaken(terminal => <<'PERL', qw(--rounds 1 --every 5 --longest 20));
+# script(1) stops itself when what it runs is stopped, for good.
+my $rc = system q{timeout -s KILL 10 script -qec 'sleep 1' /dev/null} .
+    ' </dev/null >/dev/null';
+print "1..1\n", $rc == 0 ? '' : 'not ', "ok 1\n";
+PERL
+is($r->{exit}, 0, 'nor is what runs on a terminal stopped')
+    or diag(slurp($r->{log}));
+
 $r = shaken(ill => q{print "1..1\nnot ok 1 - a thing\n"; exit 1},
     qw(--rounds 1 --seed 7));
 is($r->{exit}, 1, 'a test that fails: exit 1');

@@ -87,7 +87,16 @@ is(join(' ', glob("$mine/* $mine/logs/*")), "$mine/logs $mine/logs/mine",
 my $dir = "$tmp/killed";
 stack_of('up', $dir);
 my $env = env_of($dir);
+# What the postmaster leaves has the cluster as long as it lives.
+my @left = split ' ', run(['pgrep', '-P', $env->{PG_PID}])->{out};
+kill STOP => @left;
 kill KILL => $env->{NGINX_PID}, $env->{PG_PID};
+my $later = fork // die "fork: $!\n";
+if ($later == 0) {
+    sleep 0.5;
+    kill CONT => @left;
+    POSIX::_exit(0);
+}
 is(stack_of('down --keep', $dir)->{exit}, 0, 'down after a crash');
 ok(!-e $env->{PGHOST}, 'its socket is gone');
 is(scalar(grep { (readlink "$_" // '') eq "$dir/logs/error.log" }
@@ -95,6 +104,7 @@ is(scalar(grep { (readlink "$_" // '') eq "$dir/logs/error.log" }
 is(stack_of('up', $dir)->{exit}, 0, 'up again with the same data');
 is(stack_of('down', $dir)->{exit}, 0, 'down');
 ok(!-e $dir, 'gone');
+waitpid $later, 0;
 
 # A reload of an nginx that does not run is an error, and reaches nobody else.
 {

@@ -154,7 +154,10 @@ sub pg_start {
     my $log = "$s->{pg}/postgresql.log";
 
     # A dead postmaster that nobody has reaped looks alive to PostgreSQL.
-    unlink "$s->{pg}/data/postmaster.pid" if !pg_pid($s);
+    if (!pg_pid($s)) {
+        pg_gone($s);
+        unlink "$s->{pg}/data/postmaster.pid";
+    }
 
     my $pid = detach({ postgres => 1 }, 'sh', '-c',
         'umask 077; exec postgres -D "$1" >> "$2" 2>&1', 'sh',
@@ -180,7 +183,7 @@ sub pg_is_ready {
 
 sub pg_stop {
     my ($s, $how) = @_;
-    my $pid = pg_pid($s) // return;
+    my $pid = pg_pid($s) // return pg_gone($s);
     my $until = time + 60;
 
     kill(($how eq 'fast' ? 'INT' : 'QUIT'), $pid);
@@ -188,6 +191,23 @@ sub pg_stop {
         sleep 0.02;
     }
     kill KILL => $pid if pg_pid($s);
+    pg_gone($s);
+}
+
+
+# Waits for what a killed postmaster leaves: it notices that and ends, but until
+# then no other may have the cluster.
+sub pg_gone {
+    my ($s) = @_;
+    my $data = abs_path(($s->{pg} // return) . '/data') // return;
+    my $until = time + 60;
+
+    while (my @left = grep { (readlink "$_/cwd" // '') eq $data
+        && (readlink "$_/exe" // '') =~ m{/postgres\b} } glob '/proc/[0-9]*')
+    {
+        kill KILL => map { m{(\d+)} } @left if time > $until;
+        sleep 0.01;
+    }
 }
 
 

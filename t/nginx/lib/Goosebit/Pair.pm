@@ -23,7 +23,7 @@ sub new {
     my $zone = delete $opt{zone} // '8m';
     my %nginx = (
         http => "goosebit_cache zone=fleet:$zone; goosebit_sync $sync;"
-            . ' keepalive_requests 1000000;',
+            . ' keepalive_requests 1000000; keepalive_timeout 1h;',
         location => 'add_header X-Cache $goosebit_cache_status always;'
             . ' add_header X-Reason $goosebit_reason always;',
         %opt);

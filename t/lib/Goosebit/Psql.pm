@@ -32,7 +32,12 @@ sub new {
 sub send {
     my ($self, $sql) = @_;
     $self->{n}++;
-    syswrite $self->{in}, "$sql\n;\n\\echo <<$self->{n}>>\n";
+    my $text = "$sql\n;\n\\echo <<$self->{n}>>\n";
+    # one that was stopped meanwhile has written a part of it
+    while (length $text) {
+        my $n = syswrite $self->{in}, $text or die "psql: $!\n";
+        substr $text, 0, $n, '';
+    }
     return $self;
 }
 

@@ -34,7 +34,7 @@
 #define POLL_REQUEST  1024
 #define POLL_EVENTS   256
 #define POLL_MOST     10000000  /* us: what takes longer counts as this */
-#define POLL_LAST     2.0       /* s, for what is under way at the end */
+#define POLL_LAST     10.0      /* s, for what is under way at the end */
 
 
 typedef struct {

@@ -212,14 +212,19 @@ sub pages_read {
         WHERE relname IN ('device', 'device_attributes')");
 }
 
+# A session has told of its reading when it has gone.
+sub all_told {
+    ok(wait_for(sub { $many->value("SELECT count(*) FROM pg_stat_activity
+        WHERE backend_type = 'client backend'") == 1 }), 'nobody else is there');
+}
+
 sub reads_little {
     my ($what, @args) = @_;
+    all_told();
     my ($before, $pages) = (entries_read(), pages_read());
     is($many->gbctl('device', 'import', "$dir/many.csv", @args)->{exit}, 0,
         "many, $what: exit 0");
-    # It has told of its reading when it has gone.
-    wait_for(sub { $many->value("SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'gbctl'") == 0 });
+    all_told();
     my $read = entries_read() - $before;
     cmp_ok($read, '>', 0, "many, $what: reads");
     cmp_ok($read, '<', 300_000, "many, $what: but not each with each");
@@ -238,6 +243,7 @@ $filling->query("INSERT INTO goosebit.device (tenant_id, controller_id)
     SELECT 1, 'x' || n FROM generate_series(1, 3000) n");
 $many->sql('ANALYZE goosebit.device');
 $filling->query('ROLLBACK');
+$filling->quit;
 reads_little('added');
 is($many->value("SELECT reltuples FROM pg_class
     WHERE oid = 'goosebit.device'::regclass"), 3000,

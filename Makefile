@@ -134,8 +134,11 @@ $(B)/tools/%: t/tools/%.c t/tools/load.h $(B)/.flags
 # The module: nginx's own configure and make, from Debian's nginx-dev. Its
 # Makefile knows only the headers named in `config`, so any changed header
 # makes all of the module's objects anew.
+#
+# NGINX's own default is -O, at which a compiler does not assume strict aliasing;
+# at -O2 gcc 12 made a loop endless that was to empty one of its queues.
 
-NGX_CC_OPT := -g -O2 -fPIC -fno-common $(filter-out -Wextra,$(WARN)) $(WERROR)
+NGX_CC_OPT := -g -O2 -fno-strict-aliasing -fPIC -fno-common $(filter-out -Wextra,$(WARN)) $(WERROR)
 
 # module(dir, extra compiler flags, extra linker flags)
 define module

@@ -48,17 +48,22 @@ COMMENT ON FUNCTION goosebit.slots_free IS
     'how many waiting devices of a tenant or feed may start, or NULL';
 
 
--- Which server this is, and its history: a snapshot means something there.
+-- Which server this is, and its history: a snapshot means something there. A
+-- crash takes back what was committed without waiting for the disk, and gives
+-- its transaction numbers out again. It throws the statistics away, too
+-- (pgstat_discard_stats()), so when they begin tells of it.
 CREATE FUNCTION goosebit.changes_here()
 RETURNS text
 LANGUAGE sql STABLE
 AS $$
     SELECT c.system_identifier || ':' || pg_catalog.left(
                pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)
+           || ':' || pg_catalog.date_part('epoch',
+               pg_catalog.pg_stat_get_bgwriter_stat_reset_time())
     FROM pg_catalog.pg_control_system() c
 $$;
 COMMENT ON FUNCTION goosebit.changes_here IS
-    'system identifier and timeline of the server';
+    'system identifier, timeline and last crash of the server';
 
 
 -- prev is the snapshot of the call before, NULL at first. Rows, by kind:
@@ -77,8 +82,8 @@ COMMENT ON FUNCTION goosebit.changes_here IS
 --
 -- A tenant with more than most devices is out of date as a whole, and all is
 -- if there are ten times as many rows. prev is worth nothing on another
--- server or timeline, when rows since then may be gone, or where the clock has
--- been set back: all, too.
+-- server or timeline, after a crash, when rows since then may be gone, or where
+-- the clock has been set back: all, too.
 CREATE FUNCTION goosebit_ddi.changes(prev text, waiting_tenants int[],
                                      waiting_feeds text[], max_updates int,
                                      most int DEFAULT 10000)

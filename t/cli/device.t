@@ -41,7 +41,7 @@ $f->poll('new');
 gbctl('set', 'a', '--name', 'Zoe', '--tag', '+lab', '--tag', '+x');
 my $action = $f->fetch('b');
 $f->report('b', $action, 'proceeding', 'none', 'Downloaded 40%');
-ok($f->seen, 'all polls are written down');
+ok($s->seen, 'all polls are written down');
 
 my $list = json('list');
 is_deeply([map { $_->{id} } @$list], ['a', 'b', 'c', 'new'], 'list: by id');

@@ -153,7 +153,7 @@ my $e = explains('a', 'up_to_date', qr/\AIt runs 2\.0, which is what it /,
 is_deeply([sort keys %$e], [sort qw(id reason explanation release mode feed
     sw_version target_version target_software cause rollout due action_id
     state last_seen online guard_rails)], 'explain: fields');
-ok($f->seen, 'all polls are written down');
+ok($s->seen, 'all polls are written down');
 $e = explains('b', 'due', qr/runs 1\.0 and gets 2\.0 at its next poll/);
 is_deeply(rails($e), { map { $_ => 1 } 'seen lately', 'target', 'registered',
     'not blocked', 'other version', 'not done or held', 'not paused',
@@ -249,7 +249,7 @@ explains('late', 'aborted', qr/feed "narrow" were aborted/, qr/new rollout/);
 
 gbctl('block', 'b');
 explains('b', 'blocked', qr/\AIt is blocked: .*401\.\z/, qr/unblock/);
-ok($f->seen, 'all polls are written down');
+ok($s->seen, 'all polls are written down');
 $s->sql("UPDATE goosebit.device_seen SET seen_at = now() - interval '3 days'");
 $e = explains('up', 'downgrade_refused', qr/It is offline: last seen 3 days /,
     qr/assign/);

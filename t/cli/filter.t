@@ -31,7 +31,7 @@ gbctl('pin', 'c');
 $s->sql(q{UPDATE goosebit.device SET state = 'error' WHERE controller_id = 'c'});
 $s->sql(q{UPDATE goosebit.device SET state = 'finished'
           WHERE controller_id = 'd-1'});
-ok($f->seen, 'all polls are written down');
+ok($s->seen, 'all polls are written down');
 $s->sql(q{UPDATE goosebit.device_seen x SET seen_at = now() - interval '3 days'
           FROM goosebit.device d
           WHERE d.id = x.device_id AND d.controller_id = 'b'});

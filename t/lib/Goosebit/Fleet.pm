@@ -43,17 +43,6 @@ sub register {
 }
 
 
-# Waits until all last polls are written down: a device whose row is there
-# already may get another time, of a later request.
-sub seen {
-    my ($self) = @_;
-    return wait_for {
-        my $r = $self->{s}->get('/status');
-        $r->{status} == 200 && $r->{json}{sync}{seen_pending} == 0;
-    };
-}
-
-
 # What a poll offers beside installedBase: (link's name, action id), or ()
 sub poll {
     my ($self, $id) = @_;

@@ -61,22 +61,6 @@ sub result {
 }
 
 
-# Whether the statement sent last is still waiting after SECONDS.
-sub waits {
-    my ($self, $seconds) = @_;
-    my $until = time + $seconds;
-    my $select = IO::Select->new($self->{out});
-
-    while ($self->{buffer} !~ /<<$self->{n}>>\n/) {
-        my $left = $until - time;
-        return 1 if $left <= 0 || !$select->can_read($left);
-        sysread $self->{out}, $self->{buffer}, 65536, length $self->{buffer}
-            or return 0;
-    }
-    return 0;
-}
-
-
 # Waits until the statement sent last is seen to wait for a lock, by the STACK.
 sub blocked {
     my ($self, $stack) = @_;

@@ -157,6 +157,17 @@ sub synced {
 }
 
 
+# Waits until all last polls are written down (SECONDS, 30): a device whose row
+# is there already may get another time, of a later request.
+sub seen {
+    my ($self, $seconds) = @_;
+    return Goosebit::Test::wait_for(sub {
+        my $r = $self->get('/status');
+        return $r->{status} == 200 && $r->{json}{sync}{seen_pending} == 0;
+    }, $seconds);
+}
+
+
 # ---- HTTP
 
 sub http { Goosebit::HTTP->new(port => $_[0]->port, @_[1 .. $#_]) }

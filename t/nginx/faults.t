@@ -5,8 +5,7 @@ use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
 my $config = { mode => 'merge', data => { hw_model => 'm', sw_version => '1' } };
-my $s = stack(workers => 2, database => 'timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
+my $s = stack(workers => 2, patient => 1,
     yaml => "poll_time: 00:00:30\n");
 
 my $sessions = q{from pg_stat_activity where usename = 'goosebit_ddi'};

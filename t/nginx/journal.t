@@ -8,8 +8,7 @@ use Goosebit::Pair;
 use Goosebit::Test;
 
 # Connections enough for the journal not to wait behind a poll that takes long.
-my $p = Goosebit::Pair->new(database => 'connections=4 timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
+my $p = Goosebit::Pair->new(database => 'connections=4', patient => 1,
     yaml => "device_auth:\n  enable: true\n  mode: lax\n");
 my ($v1, $v2) = map { $p->software($_) } '1.0.0', '2.0.0';
 

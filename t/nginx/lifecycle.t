@@ -5,8 +5,7 @@ use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
 my $s = stack(workers => 2, yaml => "poll_time: 00:00:30\n",
-    database => 'timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
+    patient => 1,
     http => 'log_format gb "$goosebit_tenant|$goosebit_device|'
         . '$goosebit_endpoint|$goosebit_cache_status|$goosebit_reason|'
         . '$goosebit_db_time|$goosebit_action|$status";',

@@ -9,8 +9,7 @@ my $lock = 'begin; lock table goosebit.tenant in access exclusive mode';
 
 # Time-outs, ours and PostgreSQL's, are for others below: what waits here waits
 # for what holds it, on a slow machine as well.
-my $s = stack(workers => 1, database => 'connections=2 queue=10 timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
+my $s = stack(workers => 1, database => 'connections=2 queue=10', patient => 1,
     yaml => "poll_time: 00:00:30\n", pg => "log_statement = 'all'\n");
 
 
@@ -202,8 +201,7 @@ SQL
 # ---- functions that a migration replaces under a call
 
 {
-    my $m = stack(workers => 1, fsync => 'off', database => 'timeout=60s',
-        main => 'env "PGOPTIONS=-c statement_timeout=60s";');
+    my $m = stack(workers => 1, fsync => 'off', patient => 1);
     my @ids = qw(m1 m2 m3);
     is($m->get(ddi($_))->{status}, 200, "$_ registers") for @ids;
     is($m->put(ddi('m1', 'configData'), json => $config)->{status}, 200,

@@ -24,8 +24,7 @@ diag("GB_SEED=$seed");
 srand $seed;
 
 my $p = Goosebit::Pair->new(sync => '200ms', zone => '512k',
-    database => 'connections=6 timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
+    database => 'connections=6', patient => 1,
     yaml => "device_auth:\n  enable: true\n  mode: lax\n"
         . "poll_time: 00:01:00\nmax_concurrent_updates: 6\n");
 my $db = $p->first->psql;                   # verbs

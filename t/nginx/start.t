@@ -9,8 +9,7 @@ use Goosebit::Fleet;
 use IO::Select;
 
 # Locks are held as long as it takes.
-my $s = stack(workers => 1, database => 'timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";');
+my $s = stack(workers => 1, patient => 1);
 my $f = Goosebit::Fleet->new($s);
 $f->register('gate', hw_model => 'other');
 $f->register($_, hw_model => 'other') for qw(w1 w2 bad);

@@ -4,8 +4,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Goosebit::Test;
 
-my $s = stack(workers => 2, database => 'timeout=60s',
-    main => 'env "PGOPTIONS=-c statement_timeout=60s";',
+my $s = stack(workers => 2, patient => 1,
     yaml => "metrics:\n  prometheus:\n    enable: true\n");
 
 $s->get(ddi("d$_")) for 1 .. 6;

@@ -22,6 +22,7 @@ my $json = JSON::PP->new->utf8->allow_nonref;
 #   main, http, server, location   lines for that context of nginx.conf
 #   conf      a whole nginx.conf instead, with @DIR@ @PORT@ @SOCKET@ @MODULE@
 #   database  parameters of goosebit_database after the CONNINFO
+#   patient   1: for a minute neither nginx nor PostgreSQL gives up a call
 #   workers   number of nginx workers (2)
 #   pg        lines for postgresql.conf
 #   fsync     'off': for tests that need speed and no durability
@@ -45,6 +46,11 @@ sub new {
     my %env = (%{delete $opt{env} // {}}, GB_KEEP_ENV => 1);
     $env{GB_MEMORY} = $ENV{GB_KEEP} ? 0 : $ENV{GB_MEMORY} // 1;
     $env{GB_NO_NGINX} = 1 if exists $opt{nginx} && !delete $opt{nginx};
+    if (delete $opt{patient}) {
+        $opt{database} = join ' ', $opt{database} // (), 'timeout=60s';
+        $opt{main} = join "\n", $opt{main} // (),
+            'env "PGOPTIONS=-c statement_timeout=60s";';
+    }
     $env{GB_WITH} = (delete $opt{with})->dir if $opt{with};
     $env{GB_NO_INIT} = 1 if exists $opt{init} && !delete $opt{init};
     for my $key (keys %opt) {

@@ -434,7 +434,8 @@ ngx_http_goosebit_pg_deadline(ngx_event_t *ev)
 
         ngx_log_error(NGX_LOG_ERR, pg->log, 0,
                       "goosebit: %s timed out%s", q->call->name,
-                      conn ? "" : " before it was sent");
+                      conn ? "" : (q->waiting && !q->retried)
+                      ? " before it was sent" : ", its connection was lost");
 
         ngx_http_goosebit_pg_finish(q, NGX_HTTP_SERVICE_UNAVAILABLE, NULL);
 

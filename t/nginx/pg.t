@@ -129,12 +129,17 @@ SQL
     is($n->get(ddi('d1'))->{status}, 200, 'timeout=2s');
     $psql->send($lock)->result;
     my $start = time;
+    my $beside = $n->http;
+    $beside->send_request('GET', ddi('d2'));
     my $r = $n->get(ddi('d1'));
     my $took = time - $start;
     is($r->{status}, 503, 'a poll that takes too long: 503');
+    is($beside->response->{status}, 503, 'and one beside it');
     ok($r->{headers}{'retry-after'}, 'with Retry-After');
     ok($took > 1.5, "after two seconds ($took)");
     like($n->error_log, qr/goosebit_poll timed out\n/, 'by our clock');
+    is(() = $n->error_log =~ /goosebit_poll timed out/g, 2, 'both of them');
+    unlike($n->error_log, qr/timed out before it was sent/, 'both were sent');
     is($n->get('/status')->{status}, 200, 'the status page is there');
     $psql->send('rollback')->result;
     ok(wait_for(sub { $n->get(ddi('d1'))->{status} == 200 }), 'then 200 again');

@@ -13,8 +13,10 @@ AS $$
     SELECT x.kind, t.name, x.object, x.damage
     FROM (
         SELECT b.name AS kind, b.tenant_id, b.id AS object,
-               CASE b.rule WHEN 'open_action_id'
+               CASE b.rule
+                    WHEN 'open_action_id'
                     THEN 'its open action is not the one it has'
+                    WHEN 'device_id' THEN 'is of a device that is gone'
                     ELSE b.rule || ' is not valid' END AS damage
         FROM goosebit.broken_rows() b
         UNION ALL

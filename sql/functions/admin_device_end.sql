@@ -106,6 +106,8 @@ BEGIN
         WHERE s.tenant_id = t AND s.device_id = ANY (here);
         DELETE FROM goosebit.device d
         WHERE d.tenant_id = t AND d.id = ANY (here);
+        DELETE FROM goosebit.action a
+        WHERE a.tenant_id = t AND a.device_id = ANY (here);
 
         PERFORM goosebit.progress((i + 1) * part, cardinality(ids));
     END LOOP;

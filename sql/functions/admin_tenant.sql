@@ -182,6 +182,7 @@ BEGIN
     DELETE FROM goosebit.action_status x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.device_seen x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.device x WHERE x.tenant_id = tid;
+    DELETE FROM goosebit.action x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.rollout x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.software x WHERE x.tenant_id = tid;
     DELETE FROM goosebit.device_count x WHERE x.tenant_id = tid;

@@ -25,7 +25,8 @@ $f->software('1.0', 'board:r1');
 $f->register($_, sw_version => '0.9') for qw(a b c);
 $s->gbctl('rollout', 'create', '--software', '1');
 $f->report('a', $f->fetch('a'), 'closed', 'success');
-$f->report('b', $f->fetch('b'), 'closed', 'failure');
+my $ended = $f->fetch('b');
+$f->report('b', $ended, 'closed', 'failure');
 my $open = $f->fetch('c');
 $s->gbctl('device', 'pin', 'a');
 is(check()->{exit}, 0, 'a fleet at work: exit 0') or diag found();
@@ -55,6 +56,10 @@ damaged("UPDATE goosebit.device SET open_action_id = NULL
 damaged("UPDATE goosebit.action SET progress = 101 WHERE id = $open",
     "UPDATE goosebit.action SET progress = 0 WHERE id = $open",
     "action DEFAULT $open progress is not valid", 'progress past its end');
+damaged("UPDATE goosebit.action SET device_id = -device_id WHERE id = $ended",
+    "UPDATE goosebit.action SET device_id = -device_id WHERE id = $ended",
+    "action DEFAULT $ended is of a device that is gone",
+    'an action whose device is gone');
 damaged("UPDATE goosebit.software SET version_key = 'x'",
     "UPDATE goosebit.software SET version_key = goosebit.version_key(version)",
     'software DEFAULT 1 version_key is not that of its version',

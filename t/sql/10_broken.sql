@@ -2,7 +2,7 @@
 -- refused where an operator asks for it.
 
 BEGIN;
-SELECT plan(19);
+SELECT plan(22);
 
 SELECT goosebit_admin.device_add('DEFAULT', 'a', NULL, NULL, NULL, NULL, '{}');
 INSERT INTO goosebit.software (tenant_id, name, version, version_key, format,
@@ -41,13 +41,31 @@ SELECT pg_temp.breaks('UPDATE goosebit.action SET ' || c, r) FROM (VALUES
     ('cause = ''x''', 'cause'), ('type = ''x''', 'type'),
     ('state = ''x''', 'state'), ('state = ''finished''', 'ended_at'),
     ('progress = 101', 'progress'), ('cancel_cause = ''x''', 'cancel_cause'),
-    ('final = ''open''', 'final'), ('id = 20', 'id,open_action_id')) AS t (c, r);
+    ('final = ''open''', 'final'), ('id = 20', 'id,open_action_id'),
+    ('device_id = 0', 'open_action_id,device_id')) AS t (c, r);
 
 SELECT throws_ok($$SELECT goosebit_admin.device_add('DEFAULT', 'b', NULL,
     NULL, NULL, 'x', '{}')$$, 'GB003', 'device "b": its mode is not valid',
     'a device can''t be added so');
 SELECT throws_ok($$SELECT goosebit_admin.device_set('DEFAULT', '{a}', NULL,
     'x', NULL, '{}', '{}', NULL)$$, 'GB003', NULL, 'nor set so');
+
+-- No foreign key takes actions along with their device.
+CREATE FUNCTION pg_temp.leaves(verb text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    n int;
+BEGIN
+    EXECUTE 'SELECT * FROM goosebit_admin.' || verb;
+    SELECT count(*) INTO n FROM goosebit.action;
+    RAISE EXCEPTION USING ERRCODE = 'P0099', MESSAGE = n::text;
+EXCEPTION
+    WHEN SQLSTATE 'P0099' THEN
+        RETURN is(SQLERRM, '0', verb || ' takes actions along');
+END
+$$;
+SELECT pg_temp.leaves($$device_delete('DEFAULT', '{a}')$$);
+SELECT pg_temp.leaves($$tenant_delete('DEFAULT', true)$$);
 
 SELECT * FROM finish();
 ROLLBACK;

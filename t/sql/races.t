@@ -318,4 +318,23 @@ SQL
 };
 
 
+# No foreign key would keep an action out whose device is gone.
+subtest 'a device is deleted meanwhile' => sub {
+    rollout('leaving');
+    my ($device) = devices('leaving', 1);
+    my ($operator, $module) = map { $s->psql } 1 .. 2;
+    $operator->query($_) for 'begin',
+        "select count(*) from goosebit_admin.device_delete('default',"
+        . " '{$device}')";
+    $module->send(call("concat_ws(' ', status, reason, link)", 'start', $device,
+                       60, 1000));
+    ok($module->blocked($s), 'its start waits');
+    $operator->query('commit');
+    is($module->result, '200 not_registered', 'and finds it unknown');
+    is($s->value('select count(*) from goosebit.action a where not exists'
+        . ' (select from goosebit.device d where d.id = a.device_id)'), 0,
+        'no action is left');
+};
+
+
 done_testing;

@@ -4,14 +4,13 @@
 -- A version is [vV]?N(.N){0,3}(-PRE)?(+BUILD)?; everything else is text.
 
 
--- A number that sorts by bytes: its count of digits, then the digits.
+-- A number without leading zeros that sorts by bytes: its count of digits, then
+-- the digits.
 CREATE FUNCTION goosebit.version_number(digits text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT pg_catalog.lpad(pg_catalog.length(
-               pg_catalog.ltrim(COALESCE($1, ''), '0'))::text, 6, '0')
-        || pg_catalog.ltrim(COALESCE($1, ''), '0')
+    SELECT pg_catalog.lpad(pg_catalog.length($1)::text, 6, '0') || $1
 $$;
 COMMENT ON FUNCTION goosebit.version_number IS
     'decimal digits as a text that sorts by bytes';
@@ -26,29 +25,34 @@ RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
-    parts text[];
-    part  text;
-    pre   text;
-    key   text;
+    numbers text := version;
+    parts   text[];
+    part    text;
+    pre     text;
+    key     text;
 BEGIN
+    -- Nearly all are nothing but numbers and need not be taken apart.
     -- No capturing groups: with them the match takes a hundred times as long.
-    IF version COLLATE "C" !~ ('^[vV]?[0-9]+(?:[.][0-9]+){0,3}'
-        || '(?:-[0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?'
-        || '(?:[+][0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?$')
-    THEN
-        RETURN '0' || version;
-    END IF;
+    IF version COLLATE "C" !~ '^[0-9]+(?:[.][0-9]+){0,3}$' THEN
+        IF version COLLATE "C" !~ ('^[vV]?[0-9]+(?:[.][0-9]+){0,3}'
+            || '(?:-[0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?'
+            || '(?:[+][0-9A-Za-z-]+(?:[.][0-9A-Za-z-]+)*)?$')
+        THEN
+            RETURN '0' || version;
+        END IF;
 
-    key := pg_catalog.ltrim(pg_catalog.split_part(version, '+', 1), 'vV');
-    parts := pg_catalog.string_to_array(pg_catalog.split_part(key, '-', 1),
-                                        '.');
-    pre := pg_catalog.substr(key,
-                             NULLIF(pg_catalog.strpos(key, '-'), 0) + 1);
+        key := pg_catalog.ltrim(pg_catalog.split_part(version, '+', 1), 'vV');
+        numbers := pg_catalog.split_part(key, '-', 1);
+        pre := pg_catalog.substr(key,
+                                 NULLIF(pg_catalog.strpos(key, '-'), 0) + 1);
+    END IF;
 
     -- One by one: an expression is set up once, which is most of its cost.
     key := '1';
+    parts := pg_catalog.string_to_array(numbers, '.');
     FOR i IN 1 .. 4 LOOP
-        key := key || goosebit.version_number(parts[i]);
+        part := pg_catalog.ltrim(COALESCE(parts[i], ''), '0');
+        key := key || goosebit.version_number(part);
     END LOOP;
 
     IF pre IS NULL THEN
@@ -58,7 +62,8 @@ BEGIN
     key := key || '-';
     FOREACH part IN ARRAY pg_catalog.string_to_array(pre, '.') LOOP
         IF part COLLATE "C" ~ '^[0-9]+$' THEN
-            key := key || '1' || goosebit.version_number(part) || '!';
+            key := key || '1'
+                || goosebit.version_number(pg_catalog.ltrim(part, '0')) || '!';
         ELSE
             key := key || '2' || part || '!';
         END IF;

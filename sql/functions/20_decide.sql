@@ -107,9 +107,9 @@ DECLARE
 BEGIN
     IF dev.mode = 'rollout' THEN
         -- The newest that counts and fits decides, paused or not. Whether it
-        -- fits is a subquery that can't become a join, so that of many
-        -- rollouts no more are looked at than it takes: software_fits() would
-        -- cost three times as much for each.
+        -- fits is a subquery that OFFSET 0 keeps from becoming a join, so that
+        -- of many rollouts no more are looked at than it takes: software_fits()
+        -- would cost three times as much for each.
         SELECT ROW(r.software_id, NULL, NULL, 'rollout', r.id, r.generation,
                    r.type, r.confirm, r.maintenance_window,
                    COALESCE(r.deadline, 86400), r.max_concurrent, NULL,
@@ -120,13 +120,13 @@ BEGIN
         WHERE r.tenant_id = dev.tenant_id
           AND r.feed = dev.feed
           AND goosebit.rollout_in_force(r.state, r.start_at, at)
-          AND (SELECT true FROM goosebit.software_hardware h
-               WHERE h.tenant_id = r.tenant_id
-                 AND h.software_id = r.software_id
-                 AND h.model = dev.hw_model
-                 AND goosebit.revision_fits(h.revision, h.pattern,
-                                            dev.hw_revision)
-               LIMIT 1)
+          AND EXISTS (SELECT FROM goosebit.software_hardware h
+                      WHERE h.tenant_id = r.tenant_id
+                        AND h.software_id = r.software_id
+                        AND h.model = dev.hw_model
+                        AND goosebit.revision_fits(h.revision, h.pattern,
+                                                   dev.hw_revision)
+                      OFFSET 0)
           AND (r.filter IS NULL OR goosebit.filter_takes(dev, r))
         ORDER BY r.id DESC
         LIMIT 1;
@@ -328,19 +328,14 @@ CREATE FUNCTION goosebit.slots_taken(tenant_id int, max_updates int,
 RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
-DECLARE
-    bound int;
 BEGIN
-    SELECT COALESCE(t.max_updates, slots_taken.max_updates) INTO bound
-    FROM goosebit.tenant t WHERE t.id = slots_taken.tenant_id;
-
-    IF bound IS NOT NULL THEN
+    IF max_updates IS NOT NULL THEN
         PERFORM FROM goosebit.action a
         WHERE a.tenant_id = slots_taken.tenant_id AND a.ended_at IS NULL
-        OFFSET GREATEST(bound - 1, 0) LIMIT 1;
-        IF FOUND OR bound = 0 THEN
+        OFFSET GREATEST(max_updates - 1, 0) LIMIT 1;
+        IF FOUND OR max_updates = 0 THEN
             RETURN pg_catalog.format(
-                '%1$s of %1$s updates of the tenant are open', bound);
+                '%1$s of %1$s updates of the tenant are open', max_updates);
         END IF;
     END IF;
 
@@ -425,10 +420,10 @@ COMMENT ON FUNCTION goosebit.decide_open IS
     'decision for a device with an open action';
 
 
--- What a device is to be told now, and why. max_updates is the caller's
--- max_concurrent_updates (NULL: none); the tenant's own beats it. Reads only;
--- start() asks again under the locks. decide_explain() asks the same guard
--- rails, all of them.
+-- What a device is to be told now, and why. max_updates is the tenant's own
+-- bound or else the caller's max_concurrent_updates (NULL: none); who asks has
+-- read the tenant. Reads only; start() asks again under the locks.
+-- decide_explain() asks the same guard rails, all of them.
 --
 -- It runs at every poll, and each expression here is set up anew in each
 -- transaction: few of them, and early ends, are what makes a poll cheap. So is
@@ -451,12 +446,10 @@ BEGIN
 
     d.due := false;
 
-    IF dev.config_data_at IS NULL THEN
-        d.reason := 'not_registered';
-        RETURN d;
-    END IF;
-
-    IF d.software_id IS NULL THEN
+    IF d.software_id IS NULL OR dev.config_data_at IS NULL THEN
+        IF dev.config_data_at IS NULL THEN
+            d.reason := 'not_registered';
+        END IF;
         RETURN d;
     END IF;
 
@@ -485,26 +478,34 @@ BEGIN
         END IF;
     END IF;
 
-    d.reason := CASE
-        WHEN d.paused THEN 'paused'
-        WHEN d.min_version IS NOT NULL AND goosebit.version_too_old(d, runs)
-        THEN 'version_too_old'
-        WHEN d.version_key COLLATE "C" < runs COLLATE "C"
-             AND goosebit.downgrade_refused(dev, d, runs)
-        THEN 'downgrade_refused'
-        WHEN d.maintenance_window IS NOT NULL
-             AND NOT goosebit.window_open(d.maintenance_window, at)
-        THEN 'outside_window'
-        WHEN goosebit.slots_taken(dev.tenant_id, max_updates, d.cause,
-                                  d.cause_id, d.max_concurrent) IS NOT NULL
-        THEN 'concurrency'
-        END;
-
-    IF d.reason IS NULL THEN
-        d.reason := 'due';
-        d.due := true;
-        d.forced := dev.force_update;
+    -- Nearly every time none of these is to be asked: those of a CASE would all
+    -- be set up.
+    IF d.paused OR d.min_version IS NOT NULL
+       OR d.maintenance_window IS NOT NULL
+       OR d.version_key COLLATE "C" < runs COLLATE "C"
+    THEN
+        d.reason := CASE
+            WHEN d.paused THEN 'paused'
+            WHEN goosebit.version_too_old(d, runs) THEN 'version_too_old'
+            WHEN goosebit.downgrade_refused(dev, d, runs)
+            THEN 'downgrade_refused'
+            WHEN NOT goosebit.window_open(d.maintenance_window, at)
+            THEN 'outside_window' END;
+        IF d.reason IS NOT NULL THEN
+            RETURN d;
+        END IF;
     END IF;
+
+    IF goosebit.slots_taken(dev.tenant_id, max_updates, d.cause, d.cause_id,
+                            d.max_concurrent) IS NOT NULL
+    THEN
+        d.reason := 'concurrency';
+        RETURN d;
+    END IF;
+
+    d.reason := 'due';
+    d.due := true;
+    d.forced := dev.force_update;
     RETURN d;
 END
 $$;

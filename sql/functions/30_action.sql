@@ -56,52 +56,53 @@ COMMENT ON FUNCTION goosebit.device_lock IS
 
 
 -- The next action's id. Real clients fail past 2^31-1, on multiples of ten
--- and below 11.
+-- and below 11: nine of ten numbers, from 11 on.
 CREATE FUNCTION goosebit.action_id()
 RETURNS int
-LANGUAGE plpgsql VOLATILE
+LANGUAGE sql VOLATILE
 AS $$
-DECLARE
-    n bigint := pg_catalog.nextval('goosebit.action_seq');
-BEGIN
-    RETURN 10 + n + (n - 1) / 9;
-END
+    SELECT ((pg_catalog.nextval('goosebit.action_seq') * 10 + 89) / 9)::int
 $$;
 COMMENT ON FUNCTION goosebit.action_id IS 'the next action''s id';
 
 
 -- Opens the action a decision is due for. The caller holds the slot lock, the
 -- device's lock, and has asked decide() under both.
-CREATE FUNCTION goosebit.action_start(dev goosebit.device, d goosebit.decision)
+CREATE FUNCTION goosebit.action_start(tenant_id int, device_id bigint,
+                                      auto_confirm boolean,
+                                      d goosebit.decision)
 RETURNS int
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     nid   int := goosebit.action_id();
     state text := 'open';
-    yes   text;
+    yes   timestamptz;
 BEGIN
-    IF d.confirm AND dev.auto_confirm THEN
-        yes := 'auto';
-    ELSIF d.confirm THEN
-        state := 'awaiting_confirmation';
+    IF d.confirm THEN
+        IF auto_confirm THEN
+            yes := pg_catalog.now();
+        ELSE
+            state := 'awaiting_confirmation';
+        END IF;
     END IF;
 
     INSERT INTO goosebit.action (tenant_id, device_id, id, software_id,
         version, cause, cause_id, generation, forced, type,
         maintenance_window, state, confirm, confirmed_at, confirmed_by,
         deadline)
-    VALUES (dev.tenant_id, dev.id, nid, d.software_id, d.version, d.cause,
-        d.cause_id, d.generation, d.forced, d.type, d.maintenance_window,
-        state, d.confirm, CASE WHEN yes IS NOT NULL THEN pg_catalog.now() END,
-        yes, d.deadline);
+    VALUES (action_start.tenant_id, action_start.device_id, nid,
+        d.software_id, d.version, d.cause, d.cause_id, d.generation, d.forced,
+        d.type, d.maintenance_window, state, d.confirm, yes,
+        CASE WHEN yes IS NOT NULL THEN 'auto' END, d.deadline);
 
     UPDATE goosebit.device x SET open_action_id = nid
-    WHERE x.tenant_id = dev.tenant_id AND x.id = dev.id;
+    WHERE x.tenant_id = action_start.tenant_id
+      AND x.id = action_start.device_id;
 
     -- Another NGINX may keep that the device waits for a slot.
     INSERT INTO goosebit.change (scope, tenant_id, device_id)
-    VALUES ('device', dev.tenant_id, dev.id);
+    VALUES ('device', action_start.tenant_id, action_start.device_id);
 
     RETURN nid;
 END

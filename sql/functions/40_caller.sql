@@ -6,6 +6,7 @@ CREATE TYPE goosebit.caller AS (
     tenant_id    int,
     tenant       text,     -- as stored
     poll_time    int,      -- of the tenant, or NULL
+    max_updates  int,      -- of the tenant, or NULL
     next         text,     -- register: unknown, or its first token to store
     device_id    bigint,   -- NULL: unknown
     dev          goosebit.device    -- if asked for
@@ -40,15 +41,15 @@ DECLARE
     passed boolean;
     next   text;
 BEGIN
-    SELECT x.id, x.name, x.auth, x.poll_time, x.gateway_token,
-           x.gateway_prefix
+    SELECT x.id, x.name, x.auth, x.poll_time, x.max_updates,
+           x.gateway_token, x.gateway_prefix
     INTO t
     FROM goosebit.tenant x
     WHERE x.name_key = pg_catalog.lower(caller.tenant COLLATE "C");
 
     IF NOT FOUND THEN
         RETURN ROW(404, 'not_found', NULL, NULL, NULL, NULL, NULL,
-                   NULL)::goosebit.caller;
+                   NULL, NULL)::goosebit.caller;
     END IF;
 
     SELECT x.id, x.token, x.blocked, CASE WHEN whole THEN x END AS dev INTO d
@@ -60,7 +61,7 @@ BEGIN
     -- Before anything of the device is looked at.
     IF mode = 'external' AND scheme = 'target' THEN
         RETURN ROW(401, 'external', NULL, NULL, NULL, NULL, NULL,
-                   NULL)::goosebit.caller;
+                   NULL, NULL)::goosebit.caller;
     END IF;
 
     -- Each expression is set up anew in each transaction, those that are not
@@ -84,7 +85,7 @@ BEGIN
 
     IF passed IS NOT TRUE THEN
         RETURN ROW(401, 'unauthorized', NULL, NULL, NULL, NULL, NULL,
-                   NULL)::goosebit.caller;
+                   NULL, NULL)::goosebit.caller;
     END IF;
 
     IF d.id IS NULL THEN
@@ -95,8 +96,8 @@ BEGIN
         next := 'register';
     END IF;
 
-    RETURN ROW(200, NULL, t.id, t.name, t.poll_time, next, d.id,
-               d.dev)::goosebit.caller;
+    RETURN ROW(200, NULL, t.id, t.name, t.poll_time, t.max_updates,
+               next, d.id, d.dev)::goosebit.caller;
 END
 $$;
 COMMENT ON FUNCTION goosebit.caller IS

@@ -38,7 +38,7 @@ DECLARE
     rest boolean;
     link text;
 BEGIN
-    d := goosebit.decide(dev, max_updates, at);
+    d := goosebit.decide(dev, COALESCE(c.max_updates, max_updates), at);
 
     -- Until it has said what it is, a device is only told to stop.
     IF d.action_id IS NOT NULL AND d.due IS NOT TRUE
@@ -233,7 +233,8 @@ BEGIN
     -- Twice: ending a superseded action makes room for the new one.
     FOR i IN 1 .. 2 LOOP
         EXIT WHEN dev.config_data_at IS NULL;
-        d := goosebit.decide(dev, max_updates, pg_catalog.now());
+        d := goosebit.decide(dev, COALESCE(c.max_updates, max_updates),
+                             pg_catalog.now());
         EXIT WHEN NOT d.due;
         IF d.supersede THEN
             PERFORM goosebit.action_cancel(c.tenant_id, dev.id, 'superseded',
@@ -248,8 +249,9 @@ BEGIN
                 false,
                 CASE WHEN waits THEN 'confirmationBase'
                                 ELSE 'deploymentBase' END,
-                goosebit.action_start(dev, d), d.software_id,
-                dev.installed_action_id, NULL, false, NULL,
+                goosebit.action_start(c.tenant_id, dev.id, dev.auto_confirm,
+                                      d),
+                d.software_id, dev.installed_action_id, NULL, false, NULL,
                 false)::goosebit_ddi.poll_row;
         END IF;
         SELECT x.* INTO dev FROM goosebit.device x

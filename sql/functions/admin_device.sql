@@ -176,7 +176,7 @@ BEGIN
     SELECT * INTO t FROM goosebit.tenant x
     WHERE x.id = goosebit.tenant_id(tenant);
     dev := goosebit.device_find(t.id, device);
-    d := goosebit.decide(dev, max_updates, now());
+    d := goosebit.decide(dev, COALESCE(t.max_updates, max_updates), now());
     every := goosebit.poll_time(dev.poll_time, t.poll_time,
                                 device_show.poll_time);
 

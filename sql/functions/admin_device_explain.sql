@@ -194,7 +194,8 @@ BEGIN
     SELECT * INTO t FROM goosebit.tenant x
     WHERE x.id = goosebit.tenant_id(tenant);
     dev := goosebit.device_find(t.id, device);
-    d := goosebit.decide(dev, max_updates, now(), true);
+    d := goosebit.decide(dev, COALESCE(t.max_updates, max_updates), now(),
+                         true);
     every := goosebit.poll_time(dev.poll_time, t.poll_time,
                                 device_explain.poll_time);
     SELECT s.seen_at INTO seen FROM goosebit.device_seen s

@@ -107,18 +107,21 @@ SET enable_mergejoin = off
 SET enable_sort = off
 AS $$
 DECLARE
-    tid int := goosebit.tenant_id(tenant);
-    rid int := goosebit.rollout_find(tid, rollout);
-    r   goosebit.rollout;
-    dev goosebit.device;
-    d   goosebit.decision;
+    tid   int := goosebit.tenant_id(tenant);
+    rid   int := goosebit.rollout_find(tid, rollout);
+    bound int;
+    r     goosebit.rollout;
+    dev   goosebit.device;
+    d     goosebit.decision;
 BEGIN
+    SELECT COALESCE(t.max_updates, rollout_explain.max_updates) INTO bound
+    FROM goosebit.tenant t WHERE t.id = tid;
     SELECT x.* INTO r FROM goosebit.rollout x
     WHERE x.tenant_id = tid AND x.id = rid;
 
     FOR reason, devices, offline, example IN
         SELECT CASE WHEN x.blocked THEN 'blocked'
-                    ELSE (goosebit.decide(x, max_updates)).reason END AS why,
+                    ELSE (goosebit.decide(x, bound)).reason END AS why,
                sum(k.devices)::bigint, sum(k.offline)::bigint,
                min(k.example COLLATE "C")
         FROM goosebit.rollout_kinds(r, rollout_explain.poll_time, now()) k
@@ -127,7 +130,7 @@ BEGIN
         ORDER BY 2 DESC, why
     LOOP
         dev := goosebit.device_find(tid, example);
-        d := goosebit.decide(dev, max_updates, now(), true);
+        d := goosebit.decide(dev, bound, now(), true);
 
         SELECT w.says, w.release INTO explanation, release
         FROM goosebit.reason_words(dev, d, now()) w;

@@ -197,7 +197,22 @@ SELECT is((t.ask('c2', :busy + 1)).link, NULL, 'nothing is offered past it');
 SELECT is(t.why('c2', 0), 'concurrency', 'a bound of nothing');
 SELECT is(t.why('c2', NULL), 'due', 'no bound');
 UPDATE goosebit.tenant SET max_updates = :busy + 2 WHERE id = t.tid();
-SELECT is(t.why('c2', 0), 'due', 'the tenant''s own bound beats the caller''s');
+-- The reason of c2, by all that ask decide() with a bound of the caller's.
+PREPARE of_c2(int) AS
+SELECT (goosebit_ddi.poll('acme', 'c2', NULL, NULL, 'off', 60, $1)).reason,
+    (goosebit_admin.device_show('acme', 'c2', 60, $1)).reason,
+    (goosebit_admin.device_explain('acme', 'c2', 60, $1, 'off')).reason,
+    (SELECT string_agg(reason, ' ')
+     FROM goosebit_admin.rollout_explain('acme', :'r2', 60, $1)
+     WHERE reason IN ('due', 'concurrency'));
+SELECT results_eq('EXECUTE of_c2(0)', $$VALUES ('due', 'due', 'due', 'due')$$,
+    'the tenant''s own bound beats the caller''s');
+UPDATE goosebit.tenant SET max_updates = 0 WHERE id = t.tid();
+SELECT results_eq('EXECUTE of_c2(1000)',
+    $$VALUES ('concurrency', 'concurrency', 'concurrency', 'concurrency')$$,
+    'also where it is less');
+SELECT is((goosebit_ddi.start('acme', 'c2', NULL, NULL, 'off', 60, 1000)).reason,
+    'concurrency', 'and under the locks');
 UPDATE goosebit.tenant SET max_updates = NULL WHERE id = t.tid();
 UPDATE goosebit.rollout SET max_concurrent = 1 WHERE id = :r2;
 SELECT is(t.why('c2'), 'concurrency', 'the rollout''s bound');

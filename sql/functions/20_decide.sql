@@ -110,9 +110,10 @@ BEGIN
         -- fits is a subquery that OFFSET 0 keeps from becoming a join, so that
         -- of many rollouts no more are looked at than it takes: software_fits()
         -- would cost three times as much for each.
-        SELECT ROW(r.software_id, NULL, NULL, 'rollout', r.id, r.generation,
-                   r.type, r.confirm, r.maintenance_window,
-                   COALESCE(r.deadline, 86400), r.max_concurrent, NULL,
+        SELECT ROW(r.software_id, r.software_version, r.software_version_key,
+                   'rollout', r.id, r.generation, r.type, r.confirm,
+                   r.maintenance_window, COALESCE(r.deadline, 86400),
+                   r.max_concurrent, r.software_min_version,
                    r.allow_downgrade, r.state = 'paused', NULL, NULL, NULL,
                    NULL, NULL, NULL, NULL, NULL)::goosebit.decision AS d
         INTO one
@@ -182,10 +183,13 @@ BEGIN
         RETURN d;
     END IF;
 
-    SELECT s.version, s.version_key, s.min_version
-    INTO d.version, d.version_key, d.min_version
-    FROM goosebit.software s
-    WHERE s.tenant_id = dev.tenant_id AND s.id = d.software_id;
+    -- A rollout knows them.
+    IF d.version IS NULL THEN
+        SELECT s.version, s.version_key, s.min_version
+        INTO d.version, d.version_key, d.min_version
+        FROM goosebit.software s
+        WHERE s.tenant_id = dev.tenant_id AND s.id = d.software_id;
+    END IF;
 
     RETURN d;
 END

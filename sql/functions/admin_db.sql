@@ -36,6 +36,17 @@ AS $$
           ON s.tenant_id = a.tenant_id AND s.id = a.software_id
         WHERE a.ended_at IS NULL AND s.id IS NULL
         UNION ALL
+        SELECT 'rollout', r.tenant_id, r.id::text,
+               'version is not that of its software'
+        FROM goosebit.rollout r
+        JOIN goosebit.software s
+          ON s.tenant_id = r.tenant_id AND s.id = r.software_id
+        WHERE r.software_version IS NOT NULL
+          AND ((r.software_version, r.software_min_version)
+               IS DISTINCT FROM (s.version, s.min_version)
+               OR r.software_version_key
+                  <> goosebit.version_key(r.software_version))
+        UNION ALL
         SELECT 'software', s.tenant_id, s.id::text,
                'version_key is not that of its version'
         FROM goosebit.software s

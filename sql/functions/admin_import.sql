@@ -85,6 +85,7 @@ AS $$
 DECLARE
     tid int := goosebit.tenant_id(tenant);
     src record;
+    s   goosebit.software;
     old goosebit.rollout;
     new goosebit.rollout;
 BEGIN
@@ -111,10 +112,14 @@ BEGIN
         FOR UPDATE;
 
         IF NOT FOUND THEN
-            INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name,
-                state, state_reason, allow_downgrade, created_at)
-            VALUES (tid, src.software, src.feed, src.name, src.state, src.why,
-                    true, src.created)
+            SELECT x.* INTO s FROM goosebit.software x
+            WHERE x.tenant_id = tid AND x.id = src.software;
+
+            INSERT INTO goosebit.rollout (tenant_id, software_id,
+                software_version, software_version_key, software_min_version,
+                feed, name, state, state_reason, allow_downgrade, created_at)
+            VALUES (tid, src.software, s.version, s.version_key, s.min_version,
+                    src.feed, src.name, src.state, src.why, true, src.created)
             RETURNING * INTO new;
             result := 'added';
 

@@ -20,11 +20,16 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     r goosebit.rollout;
+    s goosebit.software;
 BEGIN
-    INSERT INTO goosebit.rollout (tenant_id, software_id, name, feed, state,
+    SELECT x.* INTO s FROM goosebit.software x
+    WHERE x.tenant_id = sample_rollout.tenant_id AND x.id = software;
+
+    INSERT INTO goosebit.rollout (tenant_id, software_id, software_version,
+        software_version_key, software_min_version, name, feed, state,
         state_reason, created_at)
-    VALUES (sample_rollout.tenant_id, software, sample_rollout.name,
-        sample_rollout.feed, sample_rollout.state, why,
+    VALUES (s.tenant_id, s.id, s.version, s.version_key, s.min_version,
+        sample_rollout.name, sample_rollout.feed, sample_rollout.state, why,
         pg_catalog.now() - age)
     RETURNING * INTO r;
 

@@ -242,6 +242,8 @@ $s->sql("UPDATE goosebit.device SET feed = 'narrow' "
     . "WHERE controller_id = 'other'");
 explains('other', 'superseded', qr/Action $o to 2\.0 .* \(that is 3\.0\)/);
 $s->sql("UPDATE goosebit.software SET min_version = '1.5' WHERE id = $three");
+$s->sql("UPDATE goosebit.rollout SET software_min_version = '1.5' "
+    . "WHERE software_id = $three");
 explains('late', 'version_too_old', qr/runs 1\.0, and 3\.0 needs at least 1/,
     qr/at least 1\.5/);
 $s->gbctl('rollout', 'abort', '-y', '2');

@@ -45,6 +45,8 @@ for my $count (qw(waiting running success failure)) {
     cmp_ok($half->{$count}, '>', 0, "has devices $count");
 }
 is($rollout{'Camera night mode'}{state}, 'paused', 'one that is paused');
+is($s->value('SELECT count(*) FROM goosebit.rollout
+    WHERE software_version IS NULL'), 0, 'each knows its version');
 is($rollout{'Sensor hub, first try'}{state}, 'aborted', 'one aborted');
 
 my ($failed) = grep { $_->{state} eq 'error' && $_->{hw_model} eq 'gateway' }

@@ -358,5 +358,19 @@ SELECT is((SELECT e.rail FROM goosebit.decide_explain(d, 0)
     'the first rail in the way is the reason: ' || d.controller_id)
 FROM goosebit.device d WHERE d.tenant_id = t.tid();
 
+-- What a rollout knows of its software -----------------------------------
+UPDATE goosebit.rollout SET state = 'running', max_concurrent = NULL;
+CREATE TABLE t.asked AS
+SELECT d.id, goosebit.decide(d, 1000) AS answer FROM goosebit.device d;
+SELECT cmp_ok(count(*)::int, '>', 3, 'some versions were looked up')
+FROM t.asked WHERE (answer).cause = 'rollout';
+UPDATE goosebit.rollout r
+SET (software_version, software_version_key, software_min_version) = (
+    SELECT s.version, s.version_key, s.min_version FROM goosebit.software s
+    WHERE s.id = r.software_id);
+SELECT is(goosebit.decide(d, 1000), a.answer,
+    'the same where its rollout knows them: ' || d.controller_id)
+FROM t.asked a JOIN goosebit.device d USING (id);
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -175,7 +175,8 @@ SELECT t.sw('0.5.0') AS s0 \gset
 SELECT goosebit_admin.rollout_abort('acme', :'r2');
 SELECT goosebit_admin.rollout_abort('acme', :'r3');
 SELECT is(t.by('f'), :r4, 'back to the first');
-UPDATE goosebit.rollout SET allow_downgrade = true, software_id = :s0
+UPDATE goosebit.rollout SET allow_downgrade = true, software_id = :s0,
+    software_version = NULL
 WHERE id = :r4;
 UPDATE goosebit.rollout SET filter = 'tag=lab', filter_ops = '{=}',
     filter_fields = '{tag}', filter_values = '{lab}' WHERE id = :r2;

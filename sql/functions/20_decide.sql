@@ -106,10 +106,8 @@ DECLARE
     one record;
 BEGIN
     IF dev.mode = 'rollout' THEN
-        -- The newest that counts and fits decides, paused or not. Whether it
-        -- fits is a subquery that OFFSET 0 keeps from becoming a join, so that
-        -- of many rollouts no more are looked at than it takes: software_fits()
-        -- would cost three times as much for each.
+        -- The newest that counts and fits decides, paused or not. It knows its
+        -- software's hardware; only patterns have to be looked up.
         SELECT ROW(r.software_id, r.software_version, r.software_version_key,
                    'rollout', r.id, r.generation, r.type, r.confirm,
                    r.maintenance_window, COALESCE(r.deadline, 86400),
@@ -121,13 +119,10 @@ BEGIN
         WHERE r.tenant_id = dev.tenant_id
           AND r.feed = dev.feed
           AND goosebit.rollout_in_force(r.state, r.start_at, at)
-          AND EXISTS (SELECT FROM goosebit.software_hardware h
-                      WHERE h.tenant_id = r.tenant_id
-                        AND h.software_id = r.software_id
-                        AND h.model = dev.hw_model
-                        AND goosebit.revision_fits(h.revision, h.pattern,
-                                                   dev.hw_revision)
-                      OFFSET 0)
+          AND ((r.software_hardware -> dev.hw_model) ? dev.hw_revision
+               OR r.software_patterns
+                  AND goosebit.software_fits(r.tenant_id, r.software_id,
+                                             dev.hw_model, dev.hw_revision))
           AND (r.filter IS NULL OR goosebit.filter_takes(dev, r))
         ORDER BY r.id DESC
         LIMIT 1;

@@ -282,6 +282,45 @@ COMMENT ON FUNCTION goosebit.rollout_counts IS
     'states of rollouts and how many devices are where';
 
 
+-- Models and revisions that an image fits, as a rollout keeps them.
+CREATE FUNCTION goosebit.software_models(tenant_id int, software_id int)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT COALESCE(pg_catalog.jsonb_object_agg(m.model, m.revisions), '{}')
+    FROM (SELECT h.model, pg_catalog.jsonb_agg(h.revision
+                     ORDER BY h.revision COLLATE "C") AS revisions
+          FROM goosebit.software_hardware h
+          WHERE h.tenant_id = $1 AND h.software_id = $2
+          GROUP BY h.model) m
+$$;
+COMMENT ON FUNCTION goosebit.software_models IS
+    'the hardware of an image as {model: [revision, ...]}';
+
+
+-- Copies into a new rollout what decide() asks of its software, which never
+-- changes: so a poll need not look there.
+CREATE FUNCTION goosebit.rollout_learn(tenant_id int, rollout_id int)
+RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    UPDATE goosebit.rollout r
+    SET software_version = s.version,
+        software_version_key = s.version_key,
+        software_min_version = s.min_version,
+        software_hardware = goosebit.software_models(s.tenant_id, s.id),
+        software_patterns = EXISTS (
+            SELECT FROM goosebit.software_hardware h
+            WHERE h.tenant_id = s.tenant_id AND h.software_id = s.id
+              AND h.pattern IS NOT NULL)
+    FROM goosebit.software s
+    WHERE r.tenant_id = $1 AND r.id = $2
+      AND s.tenant_id = r.tenant_id AND s.id = r.software_id
+$$;
+COMMENT ON FUNCTION goosebit.rollout_learn IS
+    'tells a new rollout what its software is';
+
+
 -- Locks a rollout by its id as typed. GB001 if there is none. The caller holds
 -- the slot lock, as does who deletes one, so what was found stays.
 CREATE FUNCTION goosebit.rollout_lock(tenant_id int, ref text)

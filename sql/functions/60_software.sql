@@ -70,14 +70,13 @@ COMMENT ON FUNCTION goosebit.software_find IS
 -- The same for who is going to use it: until the transaction ends nobody deletes
 -- it.
 CREATE FUNCTION goosebit.software_hold(tenant_id int, ref text)
-RETURNS goosebit.software
+RETURNS int
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     found_id int := goosebit.software_find(tenant_id, ref);
-    held     goosebit.software;
 BEGIN
-    SELECT s.* INTO held FROM goosebit.software s
+    PERFORM FROM goosebit.software s
     WHERE s.tenant_id = software_hold.tenant_id AND s.id = found_id
     FOR KEY SHARE;
 
@@ -85,11 +84,11 @@ BEGIN
         PERFORM goosebit.fail('GB001',
             pg_catalog.format('software "%s": not found', ref));
     END IF;
-    RETURN held;
+    RETURN found_id;
 END
 $$;
 COMMENT ON FUNCTION goosebit.software_hold IS
-    'a software, which stays until the end';
+    'id of a software, which stays until the end';
 
 
 -- Its hardware as [{"model","revision"}], in byte order.

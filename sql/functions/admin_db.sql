@@ -47,6 +47,18 @@ AS $$
                OR r.software_version_key
                   <> goosebit.version_key(r.software_version))
         UNION ALL
+        SELECT 'rollout', r.tenant_id, r.id::text,
+               'hardware is not that of its software'
+        FROM goosebit.rollout r
+        WHERE r.software_hardware
+              <> goosebit.software_models(r.tenant_id, r.software_id)
+           OR NOT r.software_patterns
+              AND (r.software_hardware IS NULL
+                   OR EXISTS (SELECT FROM goosebit.software_hardware h
+                              WHERE h.tenant_id = r.tenant_id
+                                AND h.software_id = r.software_id
+                                AND h.pattern IS NOT NULL))
+        UNION ALL
         SELECT 'software', s.tenant_id, s.id::text,
                'version_key is not that of its version'
         FROM goosebit.software s

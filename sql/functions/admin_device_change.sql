@@ -347,7 +347,7 @@ SET work_mem = '64MB'
 AS $$
 DECLARE
     t      int := goosebit.tenant_id(tenant);
-    s      int := (goosebit.software_hold(t, software)).id;
+    s      int := goosebit.software_hold(t, software);
     locked goosebit.device[];
     misfit goosebit.device;
 BEGIN

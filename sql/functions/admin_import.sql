@@ -85,7 +85,6 @@ AS $$
 DECLARE
     tid int := goosebit.tenant_id(tenant);
     src record;
-    s   goosebit.software;
     old goosebit.rollout;
     new goosebit.rollout;
 BEGIN
@@ -112,15 +111,12 @@ BEGIN
         FOR UPDATE;
 
         IF NOT FOUND THEN
-            SELECT x.* INTO s FROM goosebit.software x
-            WHERE x.tenant_id = tid AND x.id = src.software;
-
-            INSERT INTO goosebit.rollout (tenant_id, software_id,
-                software_version, software_version_key, software_min_version,
-                feed, name, state, state_reason, allow_downgrade, created_at)
-            VALUES (tid, src.software, s.version, s.version_key, s.min_version,
-                    src.feed, src.name, src.state, src.why, true, src.created)
+            INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name,
+                state, state_reason, allow_downgrade, created_at)
+            VALUES (tid, src.software, src.feed, src.name, src.state, src.why,
+                    true, src.created)
             RETURNING * INTO new;
+            PERFORM goosebit.rollout_learn(tid, new.id);
             result := 'added';
 
         ELSIF old.state = src.state

@@ -85,7 +85,6 @@ DECLARE
     tid int := goosebit.tenant_hold(tenant);
     o   goosebit.rollout := jsonb_populate_record(NULL::goosebit.rollout,
                                                   options);
-    s   goosebit.software;
     new goosebit.rollout;
 BEGIN
     IF (o.filter IS NULL) <> (filter IS NULL) THEN
@@ -95,13 +94,10 @@ BEGIN
     PERFORM goosebit.text_check('feed', o.feed);
     PERFORM goosebit.text_check('name', o.name);
 
-    s := goosebit.software_hold(tid, software);
-
-    INSERT INTO goosebit.rollout (tenant_id, software_id, software_version,
-        software_version_key, software_min_version, feed, name, state, type,
-        confirm, allow_downgrade, max_concurrent, deadline, filter,
+    INSERT INTO goosebit.rollout (tenant_id, software_id, feed, name, state,
+        type, confirm, allow_downgrade, max_concurrent, deadline, filter,
         filter_ops, filter_fields, filter_values)
-    VALUES (tid, s.id, s.version, s.version_key, s.min_version,
+    VALUES (tid, goosebit.software_hold(tid, software),
         COALESCE(o.feed, 'default'), o.name,
         CASE WHEN (options ->> 'paused')::boolean THEN 'paused'
              ELSE 'running' END,
@@ -110,6 +106,7 @@ BEGIN
         o.filter, filter.ops, filter.fields, filter.vals)
     RETURNING * INTO new;
 
+    PERFORM goosebit.rollout_learn(tid, new.id);
     PERFORM goosebit.changed('feed', tid, new.feed);
     PERFORM goosebit.audit_write(tid, 'rollout.create', new.id::text, NULL,
                                  goosebit.rollout_json(new));
@@ -129,7 +126,8 @@ AS $$
     SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(r)
         - '{tenant_id,created_at,ended_at,start_at,filter_ops,filter_fields,
             filter_values,software_version,software_version_key,
-            software_min_version}'::text[])
+            software_min_version,software_hardware,
+            software_patterns}'::text[])
 $$;
 COMMENT ON FUNCTION goosebit.rollout_json IS 'a rollout for the audit log';
 

@@ -20,19 +20,15 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     r goosebit.rollout;
-    s goosebit.software;
 BEGIN
-    SELECT x.* INTO s FROM goosebit.software x
-    WHERE x.tenant_id = sample_rollout.tenant_id AND x.id = software;
-
-    INSERT INTO goosebit.rollout (tenant_id, software_id, software_version,
-        software_version_key, software_min_version, name, feed, state,
+    INSERT INTO goosebit.rollout (tenant_id, software_id, name, feed, state,
         state_reason, created_at)
-    VALUES (s.tenant_id, s.id, s.version, s.version_key, s.min_version,
-        sample_rollout.name, sample_rollout.feed, sample_rollout.state, why,
+    VALUES (sample_rollout.tenant_id, software, sample_rollout.name,
+        sample_rollout.feed, sample_rollout.state, why,
         pg_catalog.now() - age)
     RETURNING * INTO r;
 
+    PERFORM goosebit.rollout_learn(r.tenant_id, r.id);
     PERFORM goosebit.changed('feed', sample_rollout.tenant_id, r.feed);
     RETURN r.id;
 END

@@ -25,7 +25,8 @@ $f->software('1.0', 'board:r1');
 $f->register($_, sw_version => '0.9') for qw(a b c);
 $s->gbctl('rollout', 'create', '--software', '1');
 is($s->value('SELECT count(*) FROM goosebit.rollout
-    WHERE software_version IS NULL'), 0, 'a rollout knows its version');
+    WHERE software_version IS NULL OR software_patterns'), 0,
+    'a rollout knows its software');
 $f->report('a', $f->fetch('a'), 'closed', 'success');
 my $ended = $f->fetch('b');
 $f->report('b', $ended, 'closed', 'failure');
@@ -70,6 +71,10 @@ damaged("UPDATE goosebit.rollout SET software_version = '7'",
     "UPDATE goosebit.rollout SET software_version = '1.0'",
     'rollout DEFAULT 1 version is not that of its software',
     'a rollout to another version than its software has');
+damaged("UPDATE goosebit.rollout SET software_hardware = '{}'",
+    q(UPDATE goosebit.rollout SET software_hardware = '{"board": ["r1"]}'),
+    'rollout DEFAULT 1 hardware is not that of its software',
+    'a rollout for other hardware than its software fits');
 damaged("UPDATE goosebit.action SET software_id = 7 WHERE id = $open",
     "UPDATE goosebit.action SET software_id = 1 WHERE id = $open",
     "action DEFAULT $open is open for software 7, which is gone; "

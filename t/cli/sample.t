@@ -46,7 +46,8 @@ for my $count (qw(waiting running success failure)) {
 }
 is($rollout{'Camera night mode'}{state}, 'paused', 'one that is paused');
 is($s->value('SELECT count(*) FROM goosebit.rollout
-    WHERE software_version IS NULL'), 0, 'each knows its version');
+    WHERE software_version IS NULL OR software_hardware IS NULL'), 0,
+    'each knows its software');
 is($rollout{'Sensor hub, first try'}{state}, 'aborted', 'one aborted');
 
 my ($failed) = grep { $_->{state} eq 'error' && $_->{hw_model} eq 'gateway' }

@@ -364,13 +364,27 @@ CREATE TABLE t.asked AS
 SELECT d.id, goosebit.decide(d, 1000) AS answer FROM goosebit.device d;
 SELECT cmp_ok(count(*)::int, '>', 3, 'some versions were looked up')
 FROM t.asked WHERE (answer).cause = 'rollout';
-UPDATE goosebit.rollout r
-SET (software_version, software_version_key, software_min_version) = (
-    SELECT s.version, s.version_key, s.min_version FROM goosebit.software s
-    WHERE s.id = r.software_id);
+SELECT goosebit.rollout_learn(r.tenant_id, r.id) FROM goosebit.rollout r;
 SELECT is(goosebit.decide(d, 1000), a.answer,
     'the same where its rollout knows them: ' || d.controller_id)
 FROM t.asked a JOIN goosebit.device d USING (id);
+
+SELECT t.sw('9.0.0', 'odd "one"', 'r1') AS s9 \gset
+INSERT INTO goosebit.software_hardware
+    (tenant_id, software_id, model, revision, version_key)
+VALUES (t.tid(), :s9, 'odd "one"', '#RE:^x[0-9]$', '');
+SELECT t.rollout(:s9, 'odd') AS r9 \gset
+SELECT goosebit.rollout_learn(t.tid(), :r9);
+SELECT t.dev('odd');
+CREATE FUNCTION t.odd(model text, rev text) RETURNS text LANGUAGE sql AS $$
+    SELECT t.set('odd', format('feed = ''odd'', hw_model = %L, '
+                               'hw_revision = %L', model, rev));
+    SELECT t.why('odd');
+$$;
+SELECT is(t.odd('odd "one"', 'r1'), 'due', 'exactly what it knows');
+SELECT is(t.odd('odd "one"', 'x7'), 'due', 'a pattern is looked up');
+SELECT is(t.odd('odd "one"', 'r2'), 'no_compatible_software', 'neither');
+SELECT is(t.odd('r1', 'r1'), 'no_compatible_software', 'another model');
 
 SELECT * FROM finish();
 ROLLBACK;

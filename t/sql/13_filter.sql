@@ -176,7 +176,7 @@ SELECT goosebit_admin.rollout_abort('acme', :'r2');
 SELECT goosebit_admin.rollout_abort('acme', :'r3');
 SELECT is(t.by('f'), :r4, 'back to the first');
 UPDATE goosebit.rollout SET allow_downgrade = true, software_id = :s0,
-    software_version = NULL
+    software_version = NULL, software_hardware = NULL, software_patterns = true
 WHERE id = :r4;
 UPDATE goosebit.rollout SET filter = 'tag=lab', filter_ops = '{=}',
     filter_fields = '{tag}', filter_values = '{lab}' WHERE id = :r2;

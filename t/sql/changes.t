@@ -94,17 +94,24 @@ is(look(most => 5), 'all', 'too many at all: all');
 
 # when what was read before is worth nothing
 
-my ($server, $timeline, $at, $snapshot)
-    = $prev =~ /^(\d+):(\w+)@(\d+)@(.*)$/;
-is(look(since => ($server + 1) . ":$timeline\@$at\@$snapshot"), 'all',
+my ($server, $timeline, $crash, $at, $snapshot)
+    = $prev =~ /^(\d+):(\w+):([\d.]+)@(\d+)@(.*)$/
+    or die "another kind of mark: $prev\n";
+sub mark { "$_[0]:$_[1]:$_[2]\@$_[3]\@$_[4]" }
+
+is(mark($server, $timeline, $crash, $at, $snapshot), $prev,
+    'marks are put together as they are');
+is(look(since => mark($server + 1, $timeline, $crash, $at, $snapshot)), 'all',
     'another server');
-is(look(since => "$server:00000002\@$at\@$snapshot"), 'all',
+is(look(since => mark($server, '00000002', $crash, $at, $snapshot)), 'all',
     'another timeline');
-is(look(since => "$server:$timeline\@$at\@900000000:900000000:"), 'all',
-    'a snapshot from the future');
-is(look(since => "$server:$timeline\@" . ($at + 3600e6) . "\@$snapshot"),
+is(look(since => mark($server, $timeline, $crash - 1, $at, $snapshot)), 'all',
+    'another crash');
+is(look(since => mark($server, $timeline, $crash, $at,
+    '900000000:900000000:')), 'all', 'a snapshot from the future');
+is(look(since => mark($server, $timeline, $crash, $at + 3600e6, $snapshot)),
     'all', 'a clock that was set back');
-is(look(since => "$server:$timeline:$snapshot"), 'all',
+is(look(since => "$server:$timeline\@$at\@$snapshot"), 'all',
     'what another version has left behind');
 is(look(since => $prev), '', 'but a good one is good');
 

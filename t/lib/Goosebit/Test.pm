@@ -41,6 +41,10 @@ $ENV{ASAN_OPTIONS} //= 'detect_leaks=0' if $ENV{GB_ASAN};
 
 $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 1 };
 
+# A test that works with what is undefined may pass and test nothing.
+my @warnings;
+$SIG{__WARN__} = sub { push @warnings, $_[0] if $$ == $owner; warn $_[0] };
+
 
 # strict and warnings come along.
 sub import {
@@ -165,6 +169,7 @@ sub wait_for(&;$) {
 
 sub done_testing {
     $_->stop for Goosebit::Stack::all();
+    fail("Perl has warned: $_") for @warnings;
     Test::More::done_testing(@_);
 }
 

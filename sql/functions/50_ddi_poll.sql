@@ -22,58 +22,6 @@ CREATE TYPE goosebit_ddi.poll_row AS (
 );
 
 
--- The answer to an admitted, known device as things stand; reads only. By the
--- statement's clock: the module's polls share transactions, and one that began
--- before a rollout's hour must not say afterwards that it has not come.
-CREATE FUNCTION goosebit.poll_answer(c goosebit.caller, poll_time int,
-                                     max_updates int)
-RETURNS goosebit_ddi.poll_row
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-    dev  goosebit.device := c.dev;
-    at   timestamptz := pg_catalog.statement_timestamp();
-    d    goosebit.decision;
-    news boolean := dev.config_data_at IS NULL;
-    rest boolean;
-    link text;
-BEGIN
-    d := goosebit.decide(dev, COALESCE(c.max_updates, max_updates), at);
-
-    -- Until it has said what it is, a device is only told to stop.
-    IF d.action_id IS NOT NULL AND d.due IS NOT TRUE
-       AND d.reason <> 'outside_window'
-       AND (NOT news OR d.action_state = 'cancelling')
-    THEN
-        link := CASE d.action_state
-            WHEN 'cancelling' THEN 'cancelAction'
-            WHEN 'awaiting_confirmation' THEN 'confirmationBase'
-            ELSE 'deploymentBase' END;
-    END IF;
-    rest := NOT (news OR link IS NOT NULL OR d.due IS TRUE);
-
-    RETURN ROW(200,
-        CASE WHEN news AND link IS NULL THEN 'not_registered'
-             ELSE d.reason END,
-        c.tenant_id, dev.id, c.tenant,
-        CASE WHEN d.due AND NOT news THEN 'start' END,
-        LEAST(goosebit.poll_time(dev.poll_time, c.poll_time,
-                                 poll_answer.poll_time),
-              CASE WHEN news THEN 10 END),
-        news, link,
-        CASE WHEN link IS NOT NULL THEN d.action_id END,
-        CASE WHEN link IS NOT NULL THEN d.action_software_id END,
-        dev.installed_action_id,
-        CASE dev.mode WHEN 'rollout' THEN dev.feed END,
-        dev.mode = 'latest',
-        CASE WHEN rest AND d.maintenance_window IS NOT NULL
-             THEN goosebit.quiet_until(d, at) END,
-        rest)::goosebit_ddi.poll_row;
-END
-$$;
-COMMENT ON FUNCTION goosebit.poll_answer IS 'a known device''s poll row';
-
-
 -- Poll row of one that is refused, or not known yet.
 CREATE FUNCTION goosebit.poll_stranger(c goosebit.caller, poll_time int)
 RETURNS goosebit_ddi.poll_row
@@ -103,6 +51,14 @@ COMMENT ON FUNCTION goosebit.poll_stranger IS
     'poll row of a device that is refused or unknown';
 
 
+-- The answer as things stand; reads only. By the statement's clock: the module's
+-- polls share transactions, and one that began before a rollout's hour must not
+-- say afterwards that it has not come.
+--
+-- Most polls bring nothing, and what only others need is not reached then: each
+-- expression is set up anew in each transaction. start() and register() end
+-- with it, rather than all three with a function of less, whose call costs as
+-- much as five of those.
 CREATE FUNCTION goosebit_ddi.poll(tenant text, device text, scheme text,
                                   credential bytea, auth text, poll_time int,
                                   max_updates int)
@@ -111,15 +67,66 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c goosebit.caller;
+    c           goosebit.caller;
+    dev         goosebit.device;
+    d           goosebit.decision;
+    next        text;
+    longest     int;        -- seconds to the next poll
+    link        text;
+    action_id   int;        -- of the link
+    software_id int;
+    valid_until bigint;
+    news        boolean;    -- like busy NULL, not false
+    busy        boolean;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth, true);
 
-    IF c.status = 200 AND c.next IS NULL THEN
-        RETURN goosebit.poll_answer(c, poll_time, max_updates);
+    IF c.status <> 200 OR c.next IS NOT NULL THEN
+        RETURN goosebit.poll_stranger(c, poll_time);
     END IF;
 
-    RETURN goosebit.poll_stranger(c, poll_time);
+    dev := c.dev;
+    d := goosebit.decide(dev, COALESCE(c.max_updates, max_updates),
+                         pg_catalog.statement_timestamp());
+
+    IF d.due THEN
+        next := 'start';
+        busy := true;
+    ELSIF d.action_id IS NOT NULL AND d.reason <> 'outside_window'
+          AND (dev.config_data_at IS NOT NULL
+               OR d.action_state = 'cancelling')
+    THEN
+        link := CASE d.action_state
+            WHEN 'cancelling' THEN 'cancelAction'
+            WHEN 'awaiting_confirmation' THEN 'confirmationBase'
+            ELSE 'deploymentBase' END;
+        action_id := d.action_id;
+        software_id := d.action_software_id;
+        busy := true;
+    END IF;
+
+    -- Until it has said what it is, a device is only told to stop.
+    IF dev.config_data_at IS NULL THEN
+        IF link IS NULL THEN
+            d.reason := 'not_registered';
+        END IF;
+        next := NULL;
+        longest := 10;
+        news := true;
+        busy := true;
+    END IF;
+
+    IF d.maintenance_window IS NOT NULL AND busy IS NULL THEN
+        valid_until := goosebit.quiet_until(d,
+                           pg_catalog.statement_timestamp());
+    END IF;
+
+    RETURN ROW(200, d.reason, c.tenant_id, dev.id, c.tenant, next,
+        LEAST(longest, goosebit.poll_time(dev.poll_time, c.poll_time,
+                                          poll_time)),
+        news IS TRUE, link, action_id, software_id, dev.installed_action_id,
+        CASE dev.mode WHEN 'rollout' THEN dev.feed END,
+        dev.mode = 'latest', valid_until, busy IS NULL)::goosebit_ddi.poll_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.poll IS
@@ -142,7 +149,7 @@ DECLARE
     new_token bytea;
     known_id  bigint;
 BEGIN
-    c := goosebit.caller(tenant, device, scheme, credential, auth, true);
+    c := goosebit.caller(tenant, device, scheme, credential, auth);
 
     IF c.status = 200 AND c.next = 'register' THEN
         IF c.device_id IS NULL
@@ -174,16 +181,13 @@ BEGIN
             PERFORM goosebit.changed('device', c.tenant_id,
                                      device_id => known_id);
         END IF;
-
-        c := goosebit.caller(tenant, device, scheme, credential, auth, true);
     END IF;
 
-    IF c.status <> 200 OR c.device_id IS NULL THEN
-        RETURN goosebit.poll_stranger(c, poll_time);
+    p := goosebit_ddi.poll(tenant, device, scheme, credential, auth, poll_time,
+                           max_updates);
+    IF p.device_id IS NOT NULL THEN
+        p.next := NULL;
     END IF;
-
-    p := goosebit.poll_answer(c, poll_time, max_updates);
-    p.next := NULL;
     RETURN p;
 END
 $$;
@@ -258,13 +262,9 @@ BEGIN
         WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id;
     END LOOP;
 
-    IF dev.id IS NULL THEN
-        c.device_id := NULL;
-        RETURN goosebit.poll_stranger(c, poll_time);
-    END IF;
-
-    c.dev := dev;
-    p := goosebit.poll_answer(c, poll_time, max_updates);
+    -- Nothing was due, or it is gone: rare enough to be looked up once more.
+    p := goosebit_ddi.poll(tenant, device, scheme, credential, auth, poll_time,
+                           max_updates);
     p.next := NULL;
     RETURN p;
 END

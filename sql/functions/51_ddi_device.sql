@@ -233,8 +233,11 @@ RETURNS goosebit_ddi.base_row
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    s     record;
-    lines text[];
+    s        record;
+    download text;
+    install  text;
+    status   text;
+    lines    text[];
 BEGIN
     SELECT x.version, x.name, x.filename, x.size, x.sha1, x.md5, x.sha256,
            x.uri
@@ -255,19 +258,20 @@ BEGIN
               AND x.action_id = a.id AND x.at >= a.created_at
             ORDER BY x.id DESC, u.n
             LIMIT CASE WHEN history > 0 THEN history END);
+        status := pg_catalog.upper(a.state);
+    END IF;
+
+    IF a.type <> 'forced' THEN
+        download := CASE a.type WHEN 'soft' THEN 'attempt' END;
+        install := CASE a.type WHEN 'soft' THEN 'attempt' ELSE 'skip' END;
     END IF;
 
     -- At once: each assignment is set up anew in each transaction.
     RETURN ROW(200, a.state, c.tenant_id, a.device_id, c.tenant, a.id,
-        CASE a.type WHEN 'soft' THEN 'attempt' ELSE 'forced' END,
-        CASE a.type WHEN 'soft' THEN 'attempt'
-                    WHEN 'downloadonly' THEN 'skip'
-                    ELSE 'forced' END,
+        COALESCE(download, 'forced'), COALESCE(install, 'forced'),
         CASE WHEN a.maintenance_window IS NOT NULL THEN 'available' END,
         a.software_id, s.version, s.name, s.filename, s.size, s.sha1, s.md5,
-        s.sha256, s.uri,
-        CASE WHEN lines IS NOT NULL THEN pg_catalog.upper(a.state) END,
-        lines, NULL)::goosebit_ddi.base_row;
+        s.sha256, s.uri, status, lines, NULL)::goosebit_ddi.base_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.base_answer IS
@@ -307,7 +311,11 @@ BEGIN
       AND x.id = deployment_base.action_id;
     a := one.action;
 
-    IF a.state IN ('open', 'running') AND a.fetched_at IS NULL THEN
+    IF a.state IN ('open', 'running') IS NOT TRUE THEN
+        RETURN goosebit.base_none(c);
+    END IF;
+
+    IF a.fetched_at IS NULL THEN
         IF waits THEN
             PERFORM FROM goosebit.device x
             WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
@@ -316,7 +324,7 @@ BEGIN
             WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
               AND x.id = a.id AND x.state IN ('open', 'running');
             IF NOT FOUND THEN
-                a.state := NULL;
+                RETURN goosebit.base_none(c);
             END IF;
         ELSE
             -- By its place, which costs less than its key: whoever has
@@ -338,11 +346,7 @@ BEGIN
         END IF;
     END IF;
 
-    IF a.state IN ('open', 'running') THEN
-        RETURN goosebit.base_answer(c, a, history);
-    END IF;
-
-    RETURN goosebit.base_none(c);
+    RETURN goosebit.base_answer(c, a, history);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.deployment_base IS

@@ -71,6 +71,18 @@ COMMENT ON FUNCTION goosebit.message_from IS
     'a message''s row, before it is judged';
 
 
+-- A message's row once it is judged.
+CREATE FUNCTION goosebit.message(c goosebit.caller, status int, reason text,
+                                 changed boolean DEFAULT NULL)
+RETURNS goosebit_ddi.message_row
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT ROW(status, reason, c.tenant_id, c.device_id, c.tenant, NULL,
+               changed)::goosebit_ddi.message_row
+$$;
+COMMENT ON FUNCTION goosebit.message IS 'an admitted caller''s message row';
+
+
 -- Attributes after a configData of this mode, before the quota.
 CREATE FUNCTION goosebit.attributes_apply(old jsonb, mode text, keys text[],
                                           vals text[])

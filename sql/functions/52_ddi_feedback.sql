@@ -46,9 +46,33 @@ COMMENT ON FUNCTION goosebit.feedback_progress IS
     'progress said in words by the details, or NULL';
 
 
+-- Makes room for a status of an action that has as many as may be kept: the
+-- oldest that is not final goes; the new one always stays.
+CREATE FUNCTION goosebit.feedback_room(tenant_id int, device_id bigint,
+                                       action_id int, since timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    DELETE FROM goosebit.action_status s
+    WHERE s.tenant_id = feedback_room.tenant_id
+      AND s.device_id = feedback_room.device_id
+      AND s.at >= since
+      AND s.id = (SELECT x.id FROM goosebit.action_status x
+                  WHERE x.tenant_id = feedback_room.tenant_id
+                    AND x.device_id = feedback_room.device_id
+                    AND x.action_id = feedback_room.action_id
+                    AND x.at >= since
+                    AND x.execution NOT IN ('closed', 'rejected', 'canceled')
+                  ORDER BY x.id LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION goosebit.feedback_room IS
+    'deletes the oldest status that may go';
+
+
 -- Writes a status down and gives its id. full_since is when its action was
--- made, if that has as many as may be kept, else NULL: then the oldest that is
--- not final goes; the new one always stays.
+-- made, if that has as many as may be kept, else NULL.
 CREATE FUNCTION goosebit.feedback_log(tenant_id int, device_id bigint,
                                       action_id int, full_since timestamptz,
                                       resource text, execution text,
@@ -61,18 +85,8 @@ DECLARE
     status_id bigint := pg_catalog.nextval('goosebit.action_status_seq');
 BEGIN
     IF full_since IS NOT NULL THEN
-        DELETE FROM goosebit.action_status s
-        WHERE s.tenant_id = feedback_log.tenant_id
-          AND s.device_id = feedback_log.device_id
-          AND s.at >= full_since
-          AND s.id = (SELECT x.id FROM goosebit.action_status x
-                      WHERE x.tenant_id = feedback_log.tenant_id
-                        AND x.device_id = feedback_log.device_id
-                        AND x.action_id = feedback_log.action_id
-                        AND x.at >= full_since
-                        AND x.execution NOT IN ('closed', 'rejected',
-                                                'canceled')
-                      ORDER BY x.id LIMIT 1);
+        PERFORM goosebit.feedback_room(tenant_id, device_id, action_id,
+                                       full_since);
     END IF;
 
     INSERT INTO goosebit.action_status (tenant_id, device_id, id, action_id,
@@ -154,36 +168,22 @@ COMMENT ON FUNCTION goosebit.feedback_heard IS
     'takes a status that is not final; gives the action''s state';
 
 
--- Takes one status. 200 once it counts, and for the same final status again;
--- 404 for what is not this device's; 410 for a final status other than the
--- device's own before. All under the device's lock, so that two at once are
--- one after the other.
-CREATE FUNCTION goosebit_ddi.feedback(tenant text, device text, scheme text,
-                                      credential bytea, auth text,
-                                      resource text, action_id int,
-                                      execution text, finished text,
-                                      progress int, code int, details text[],
-                                      max_statuses int DEFAULT NULL)
+-- Takes one status that is not of the usual kind, for feedback(), which holds
+-- the device's lock: on cancelAction, one of an action that is not there, waits,
+-- is asked to cancel or has ended, a failure or a no.
+CREATE FUNCTION goosebit.feedback_unusual(c goosebit.caller, a goosebit.action,
+                                          resource text, execution text,
+                                          finished text, progress int,
+                                          code int, details text[], most int)
 RETURNS goosebit_ddi.message_row
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    c       goosebit.caller;
-    m       goosebit_ddi.message_row;
-    one     record;
-    a       goosebit.action;
+    m       goosebit_ddi.message_row := goosebit.message_from(c);
     outcome text;
     refused boolean := false;
-    most    int := COALESCE(max_statuses, 1000);
     logged  bigint;
 BEGIN
-    c := goosebit.caller(tenant, device, scheme, credential, auth);
-    m := goosebit.message_from(c);
-    IF m.status <> 200 THEN
-        RETURN m;
-    END IF;
-
     finished := COALESCE(finished, 'none');
 
     IF resource NOT IN ('deployment', 'cancel')
@@ -196,14 +196,6 @@ BEGIN
         m.reason := 'invalid';
         RETURN m;
     END IF;
-
-    PERFORM FROM goosebit.device d
-    WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
-    FOR NO KEY UPDATE;
-    SELECT x AS action INTO one FROM goosebit.action x
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
-      AND x.id = feedback.action_id;
-    a := one.action;
 
     -- On cancelAction of an action that nobody asked to cancel there is
     -- nothing to answer.
@@ -248,9 +240,6 @@ BEGIN
         m.changed := true;
     END IF;
 
-    progress := CASE WHEN progress IS NULL
-                     THEN goosebit.feedback_progress(details)
-                     ELSE LEAST(100, GREATEST(0, progress)) END;
     logged := goosebit.feedback_log(a.tenant_id, a.device_id, a.id,
         CASE WHEN a.statuses >= most THEN a.created_at END, resource,
         execution, finished, progress, code, details);
@@ -266,6 +255,127 @@ BEGIN
              THEN goosebit.cancel_state(a.cancel_cause) ELSE outcome END,
         outcome, progress, LEAST(most, a.statuses + 1));
     RETURN m;
+END
+$$;
+COMMENT ON FUNCTION goosebit.feedback_unusual IS
+    'takes a status but of an action that is open or runs';
+
+
+-- Takes one status. 200 once it counts, and for the same final status again;
+-- 404 for what is not this device's; 410 for a final status other than the
+-- device's own before. All under the device's lock, so that two at once are
+-- one after the other.
+--
+-- Every update says "proceeding", more of the kind and "closed", while its
+-- action is open or runs. That is done here, as an expression is set up anew in
+-- each transaction, which is most of its cost, unless it is not reached; the
+-- rest is in feedback_unusual().
+CREATE FUNCTION goosebit_ddi.feedback(tenant text, device text, scheme text,
+                                      credential bytea, auth text,
+                                      resource text, action_id int,
+                                      execution text, finished text,
+                                      progress int, code int, details text[],
+                                      max_statuses int DEFAULT NULL)
+RETURNS goosebit_ddi.message_row
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c       goosebit.caller;
+    one     record;
+    a       goosebit.action;
+    changed boolean;
+    most    int := COALESCE(max_statuses, 1000);
+BEGIN
+    c := goosebit.caller(tenant, device, scheme, credential, auth);
+    IF c.status <> 200 THEN
+        RETURN goosebit.message_from(c);
+    END IF;
+
+    IF progress IS NOT NULL THEN
+        progress := LEAST(100, GREATEST(0, progress));
+    ELSIF pg_catalog.array_to_string(details, ' ') LIKE '%Downloaded %' THEN
+        progress := goosebit.feedback_progress(details);
+    END IF;
+
+    PERFORM FROM goosebit.device d
+    WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
+    FOR NO KEY UPDATE;
+    SELECT x AS action INTO one FROM goosebit.action x
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
+      AND x.id = feedback.action_id;
+    a := one.action;
+
+    IF (resource = 'deployment' AND a.state IN ('running', 'open')
+        AND execution IN ('proceeding', 'closed', 'scheduled', 'resumed',
+                          'download')
+        AND finished IN ('none', 'success') AND a.type <> 'downloadonly')
+       IS NOT TRUE
+    THEN
+        RETURN goosebit.feedback_unusual(c, a, resource, execution, finished,
+                                         progress, code, details, most);
+    END IF;
+
+    -- Quiet so far: outside its window.
+    IF a.maintenance_window IS NOT NULL THEN
+        PERFORM goosebit.changed('device', c.tenant_id,
+                                 device_id => c.device_id);
+        changed := true;
+    END IF;
+
+    IF a.statuses >= most THEN
+        PERFORM goosebit.feedback_room(c.tenant_id, c.device_id, action_id,
+                                       a.created_at);
+        a.statuses := most - 1;
+    END IF;
+    INSERT INTO goosebit.action_status (tenant_id, device_id, action_id,
+        resource, execution, finished, progress, code, details)
+    VALUES (c.tenant_id, c.device_id, action_id, resource, execution, finished,
+        progress, code, COALESCE(details, '{}'));
+
+    -- The first starts the shown log anew.
+    IF execution = 'proceeding' AND a.proceeding_at IS NULL THEN
+        UPDATE goosebit.action x
+        SET state = 'running', statuses = a.statuses + 1,
+            progress = COALESCE(feedback.progress, 0),
+            fetched_at = COALESCE(x.fetched_at, pg_catalog.now()),
+            proceeding_at = pg_catalog.now(), heard_at = pg_catalog.now()
+        WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
+          AND x.id = feedback.action_id;
+        UPDATE goosebit.device d
+        SET state = 'running',
+            log_from = pg_catalog.currval('goosebit.action_status_seq')
+        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id;
+        RETURN goosebit.message(c, 200, 'running', changed);
+    END IF;
+
+    -- What action_end() does with any end, of one that succeeds and is open.
+    IF execution = 'closed' THEN
+        UPDATE goosebit.action x
+        SET state = 'finished', final = 'finished', statuses = a.statuses + 1,
+            progress = 100,
+            heard_at = pg_catalog.now(), ended_at = pg_catalog.now()
+        WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
+          AND x.id = feedback.action_id;
+        UPDATE goosebit.device d
+        SET state = 'finished', sw_version = a.version, force_update = false,
+            installed_action_id = feedback.action_id, open_action_id = NULL
+        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id;
+        RETURN goosebit.message(c, 200, 'finished', changed);
+    END IF;
+
+    UPDATE goosebit.action x
+    SET state = 'running', statuses = a.statuses + 1,
+        progress = COALESCE(feedback.progress, x.progress),
+        fetched_at = COALESCE(x.fetched_at, pg_catalog.now()),
+        heard_at = pg_catalog.now()
+    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
+      AND x.id = feedback.action_id;
+    IF a.state = 'open' THEN
+        UPDATE goosebit.device d SET state = 'running'
+        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id;
+    END IF;
+    RETURN goosebit.message(c, 200, 'running', changed);
 END
 $$;
 COMMENT ON FUNCTION goosebit_ddi.feedback IS

@@ -115,6 +115,71 @@ SELECT is((SELECT details[1] FROM goosebit.action_status s
     'without the oldest');
 SELECT is(t.fb('chatty', 'closed', 'success'), 200, 'the final one, too');
 SELECT is((t.act('chatty')).state, 'finished', 'counts');
+SELECT is((t.act('chatty')).statuses, 1000, 'and no more are counted');
+
+-- What each word of an update leaves behind --------------------------------
+CREATE FUNCTION t.silent(cid text) RETURNS void LANGUAGE sql AS $$
+    UPDATE goosebit.action a
+    SET heard_at = now() - interval '1 hour', fetched_at = NULL
+    WHERE a.id = (t.act(cid)).id
+$$;
+CREATE TABLE t.said (n int, cid text, e text, type text, statuses int);
+INSERT INTO t.said VALUES
+    (1, 'plain', 'proceeding', 'forced', 1),
+    (2, 'plain', 'proceeding', 'forced', 2),
+    (3, 'plain', 'closed', 'forced', 3),
+    (4, 'eager', 'download', 'forced', 1),
+    (5, 'eager', 'proceeding', 'forced', 2),
+    (6, 'loader', 'proceeding', 'downloadonly', 1),
+    (7, 'loader', 'downloaded', 'downloadonly', 2),
+    (8, 'closer', 'download', 'downloadonly', 1),
+    (9, 'closer', 'closed', 'downloadonly', 2);
+SELECT t.dev(cid), t.link(cid), t.set(cid, 'force_update = true')
+FROM (SELECT DISTINCT cid FROM t.said) x;
+UPDATE goosebit.action a SET type = s.type
+FROM t.said s WHERE a.id = (t.act(s.cid)).id;
+CREATE FUNCTION t.tell() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    s record;
+    a goosebit.action;
+BEGIN
+    FOR s IN SELECT * FROM t.said ORDER BY n LOOP
+        PERFORM t.silent(s.cid), t.fb(s.cid, s.e, 'success');
+        a := t.act(s.cid);
+        RETURN NEXT is(a.heard_at, now(), s.cid || ' ' || s.e || ': heard');
+        RETURN NEXT is(a.statuses, s.statuses, 'counted');
+        RETURN NEXT is(a.fetched_at, CASE WHEN a.ended_at IS NULL THEN now()
+                       END, 'fetched, if it goes on');
+        RETURN NEXT is((t.row(s.cid)).force_update, a.ended_at IS NULL,
+                       'forced until then');
+    END LOOP;
+END $$;
+SELECT t.tell();
+SELECT results_eq($$SELECT d.controller_id COLLATE "default", (t.act(controller_id)).state,
+        d.state, d.sw_version, d.installed_action_id IS NOT NULL
+    FROM goosebit.device d
+    WHERE controller_id IN (SELECT cid FROM t.said) ORDER BY controller_id$$,
+    $$VALUES ('closer', 'finished', 'finished', '1.0.0', false),
+             ('eager', 'running', 'running', '1.0.0', false),
+             ('loader', 'finished', 'finished', '1.0.0', false),
+             ('plain', 'finished', 'finished', '2.0.0', true)$$,
+    'what is only loaded is not installed');
+SELECT isnt((t.act('eager')).proceeding_at, NULL, 'it proceeds');
+
+-- Outside its window, an answer may be kept as quiet somewhere --------------
+CREATE FUNCTION t.changed(cid text, e text) RETURNS boolean
+LANGUAGE sql AS $$
+    SELECT (goosebit_ddi.feedback('acme', cid, NULL, NULL, 'off', 'deployment',
+            (t.act(cid)).id, e, 'none', NULL, NULL, '{}')).changed
+$$;
+SELECT t.dev('windowed'); SELECT t.link('windowed');
+SELECT is(t.changed('windowed', 'proceeding'), NULL, 'no window: no change');
+UPDATE goosebit.action a SET maintenance_window = '03:00-04:00'
+WHERE a.id = (t.act('windowed')).id;
+SELECT is(t.changed('windowed', e), true, 'in a window: ' || e)
+FROM unnest('{proceeding,download,closed}'::text[]) e;
+SELECT is(count(*), 4::bigint, 'each journalled, as the start was')
+FROM goosebit.change c WHERE c.device_id = (t.row('windowed')).id;
 
 -- Ended by the server ----------------------------------------------------
 CREATE TABLE t.late (cid text, ended text, e text, f text, action text,

@@ -194,6 +194,10 @@ SQL
     is($s->get(ddi('d2'))->{status}, 200, 'prepared anew: 200');
     is($pids->(), $before, 'on the same connections');
 
+    # The function fits it no more, once it is compiled anew.
+    $s->sql('alter type goosebit_ddi.poll_row drop attribute extra');
+    is($s->get(ddi('d2'))->{status}, 200, 'it is as it was: 200');
+
     $s->sql('alter function goosebit_ddi.poll rename to away');
     my $r = $s->get(ddi('d1'));
     is($r->{status}, 503, 'a function is not there: 503');

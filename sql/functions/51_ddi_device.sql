@@ -59,19 +59,7 @@ CREATE TYPE goosebit_ddi.artifact_row AS (
 );
 
 
--- Of whom a message is, or that it is refused. Inlined.
-CREATE FUNCTION goosebit.message_from(c goosebit.caller)
-RETURNS goosebit_ddi.message_row
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT ROW(c.status, c.reason, c.tenant_id, c.device_id, c.tenant, NULL,
-               NULL)::goosebit_ddi.message_row
-$$;
-COMMENT ON FUNCTION goosebit.message_from IS
-    'a message''s row, before it is judged';
-
-
--- A message's row once it is judged.
+-- A message's row once it is judged. Inlined.
 CREATE FUNCTION goosebit.message(c goosebit.caller, status int, reason text,
                                  changed boolean DEFAULT NULL)
 RETURNS goosebit_ddi.message_row
@@ -81,6 +69,17 @@ AS $$
                changed)::goosebit_ddi.message_row
 $$;
 COMMENT ON FUNCTION goosebit.message IS 'an admitted caller''s message row';
+
+
+-- Of whom a message is, or that it is refused. Inlined.
+CREATE FUNCTION goosebit.message_from(c goosebit.caller)
+RETURNS goosebit_ddi.message_row
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT goosebit.message(c, c.status, c.reason)
+$$;
+COMMENT ON FUNCTION goosebit.message_from IS
+    'a message''s row, before it is judged';
 
 
 -- Attributes after a configData of this mode, before the quota.

@@ -258,7 +258,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION goosebit.feedback_unusual IS
-    'takes a status but of an action that is open or runs';
+    'takes a status that is not of the usual kind';
 
 
 -- Takes one status. 200 once it counts, and for the same final status again;

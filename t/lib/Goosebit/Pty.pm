@@ -26,7 +26,8 @@ use IPC::Open2;
 
 
 # The shell around it, with job control: gbctl is a group of its own on the
-# terminal. Tells in what modes it stopped and ended.
+# terminal. Tells in what modes it stopped and ended; that it stopped also on
+# the terminal, behind all that gbctl wrote.
 my $shell = <<'PERL';
 use POSIX ':sys_wait_h';
 my ($dir, @cmd) = @ARGV;
@@ -48,6 +49,7 @@ close $fh;
 while (waitpid($pid, WUNTRACED) == $pid && kill 0, $pid) {
     foreground(getpgrp);
     modes('stopped');
+    syswrite STDOUT, "\eZ";
     select undef, undef, undef, 0.02 until -e "$dir/fg";
     unlink "$dir/fg", "$dir/stopped";
     foreground($pid);
@@ -88,12 +90,13 @@ sub raw { $_[0]{raw} }
 sub modes { slurp("$_[0]{dir}/modes") }
 
 
-# Waits until it has stopped: stty's modes then, "" if it does not.
+# Waits until it has stopped and all it wrote was read: stty's modes then, ""
+# if it does not.
 sub stopped {
     my ($self) = @_;
     my $until = time + 30;
-    $self->_read(0.05) while time < $until && !-e "$self->{dir}/stopped";
-    return -e "$self->{dir}/stopped" ? slurp("$self->{dir}/stopped") : '';
+    $self->_read(0.05) while time < $until && !$self->{stopped};
+    return delete $self->{stopped} ? slurp("$self->{dir}/stopped") : '';
 }
 
 
@@ -169,6 +172,7 @@ sub _show {
         if (s/\A\r//) { $self->{x} = 0 }
         elsif (s/\A\n//) { $self->{lines}[++$self->{y}] //= '' }
         elsif (s/\A\a//) { }
+        elsif (s/\A\eZ//) { $self->{stopped} = 1 }
         elsif (s/\A\e\[\?1049h//) {
             $self->{main} = [@$self{qw(lines x y)}];
             $self->_clear;

@@ -364,10 +364,7 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
         return ngx_http_goosebit_reply_error(ddi->request, &error);
     }
 
-    if (!ddi->followed
-        && (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL
-            || ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_DEPLOYMENT_BASE))
-    {
+    if (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL && !ddi->followed) {
         rc = ngx_http_goosebit_ask_follow(ddi, result);
 
         if (rc != NGX_DECLINED) {
@@ -393,7 +390,7 @@ ngx_http_goosebit_ask_answer(ngx_http_goosebit_ddi_t *ddi,
 }
 
 
-/* one that has to write first names the call that does, and answers, too */
+/* a poll that has to write first names the call that does, and answers, too */
 
 static ngx_int_t
 ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
@@ -402,9 +399,7 @@ ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
     ngx_int_t                 rc;
     ngx_http_goosebit_call_e  call;
 
-    if (ddi->ctx->endpoint == NGX_HTTP_GOOSEBIT_POLL) {
-        ngx_http_goosebit_ask_count_due(result);
-    }
+    ngx_http_goosebit_ask_count_due(result);
 
     if (ngx_http_goosebit_ask_said(result, "next", "register")) {
         rc = ngx_http_goosebit_ask_register(ddi, result);
@@ -417,9 +412,6 @@ ngx_http_goosebit_ask_follow(ngx_http_goosebit_ddi_t *ddi,
 
     } else if (ngx_http_goosebit_ask_said(result, "next", "start")) {
         call = NGX_HTTP_GOOSEBIT_CALL_START;
-
-    } else if (ngx_http_goosebit_ask_said(result, "next", "wait")) {
-        call = NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_WAIT;
 
     } else {
         return NGX_DECLINED;

@@ -47,11 +47,6 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
       NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 9, { device, t, T, T, i } },
 
     { call("deployment_base", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, 7, { device, i, i } },
-
-    { "goosebit_deployment_wait",
-      "SELECT * FROM goosebit_ddi.deployment_base($1, $2, $3, $4, $5, $6, $7,"
-      " true)",
       NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 7, { device, i, i } },
 
     { call("installed_base", "$1, $2, $3, $4, $5, $6, $7"),

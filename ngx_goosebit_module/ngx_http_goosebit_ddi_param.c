@@ -54,7 +54,6 @@ ngx_http_goosebit_ddi_param(ngx_http_goosebit_ddi_t *ddi,
         break;
 
     case NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_BASE:
-    case NGX_HTTP_GOOSEBIT_CALL_DEPLOYMENT_WAIT:
     case NGX_HTTP_GOOSEBIT_CALL_INSTALLED_BASE:
     case NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_ACTION:
         ngx_http_goosebit_pg_add_int(q, (int32_t) ddi->id);

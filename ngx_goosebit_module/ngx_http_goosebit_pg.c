@@ -20,6 +20,7 @@ ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,
 {
     ngx_uint_t               i;
     ngx_pool_t              *pool;
+    ngx_core_conf_t         *ccf;
     ngx_http_goosebit_pg_t  *pg;
 
     pool = ngx_create_pool(4096, cycle->log);
@@ -33,11 +34,14 @@ ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,
         return NULL;
     }
 
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
     pg->pool = pool;
     pg->log = cycle->log;
     pg->mcf = mcf;
     pg->database = &mcf->database;
     pg->nconns = mcf->database.connections;
+    pg->alone = (ccf->worker_processes == 1);
 
     pg->conns = ngx_pcalloc(pool, pg->nconns
                                   * sizeof(ngx_http_goosebit_pg_conn_t));
@@ -57,6 +61,10 @@ ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,
     pg->turn.handler = ngx_http_goosebit_pg_turn;
     pg->turn.data = pg;
     pg->turn.log = pg->log;
+
+    pg->gate_timer.handler = ngx_http_goosebit_pg_turn;
+    pg->gate_timer.data = pg;
+    pg->gate_timer.log = pg->log;
 
     pg->timer.handler = ngx_http_goosebit_pg_deadline;
     pg->timer.data = pg;
@@ -87,6 +95,10 @@ ngx_http_goosebit_pg_exit(ngx_http_goosebit_pg_t *pg)
 
     if (pg->timer.timer_set) {
         ngx_del_timer(&pg->timer);
+    }
+
+    if (pg->gate_timer.timer_set) {
+        ngx_del_timer(&pg->gate_timer);
     }
 
     if (pg->turn.posted) {

@@ -118,6 +118,11 @@ struct ngx_http_goosebit_pg_s {
     ngx_http_goosebit_pg_conn_t       *gate;
     ngx_uint_t                         gate_syncs;
     ngx_http_goosebit_class_e          gate_class;
+    ngx_uint_t                         gate_size;   /* queries it let through
+                                                       the last time */
+    ngx_uint_t                         gather;      /* so many, before the next
+                                                       go, or */
+    ngx_event_t                        gate_timer;  /* until it expires */
 
     /* what host= and its names stand for now */
     ngx_http_goosebit_host_t          *hosts;
@@ -133,6 +138,7 @@ struct ngx_http_goosebit_pg_s {
     void                              *exiting_data;
 
     unsigned                           down:1;
+    unsigned                           alone:1;     /* the only worker */
     unsigned                           told_pooler:1;
     unsigned                           resolve:1;   /* before connecting */
     unsigned                           told_exiting:1;
@@ -170,6 +176,9 @@ void ngx_http_goosebit_pg_check_exiting(ngx_http_goosebit_pg_t *pg);
 
 /* the posted event */
 void ngx_http_goosebit_pg_turn(ngx_event_t *ev);
+
+/* all that the gate let through is committed, or known to have failed */
+void ngx_http_goosebit_pg_open_gate(ngx_http_goosebit_pg_t *pg);
 
 
 /* _pg_conn.c */

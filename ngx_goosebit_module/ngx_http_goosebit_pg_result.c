@@ -155,8 +155,7 @@ ngx_http_goosebit_pg_synced(ngx_http_goosebit_pg_conn_t *conn,
     pg = conn->pg;
 
     if (sync->gated && --pg->gate_syncs == 0) {
-        pg->gate = NULL;
-        ngx_http_goosebit_pg_post(pg);
+        ngx_http_goosebit_pg_open_gate(pg);
     }
 
     if (pg->waiting) {

@@ -10,6 +10,10 @@
 #define NGX_HTTP_GOOSEBIT_PG_DEPTH  256
 #define NGX_HTTP_GOOSEBIT_PG_BATCH  256
 
+/* a batch gathers for so long at most; more calls would hardly be cheaper */
+#define NGX_HTTP_GOOSEBIT_PG_GATHER  1      /* ms */
+#define NGX_HTTP_GOOSEBIT_PG_ENOUGH  16
+
 
 static void ngx_http_goosebit_pg_answer_failed(ngx_http_goosebit_pg_t *pg);
 static ngx_uint_t ngx_http_goosebit_pg_connect(ngx_http_goosebit_pg_t *pg);
@@ -19,6 +23,7 @@ static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_writer(
 static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_reader(
     ngx_http_goosebit_pg_t *pg, ngx_http_goosebit_pg_conn_t *writer);
 static void ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg);
+static ngx_uint_t ngx_http_goosebit_pg_gathers(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_list(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
@@ -208,6 +213,46 @@ ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
 
 
 /*
+ * A device that is being updated asks again as soon as it is answered.  So the
+ * next batch waits for as many as were in the last one, to go with those that
+ * wait already: the larger batches are, the less of a transaction, of the disk
+ * and of PostgreSQL's cold caches each call has to bear.  A worker that is alone
+ * does not wait: nobody else would use the processor meanwhile.
+ */
+
+void
+ngx_http_goosebit_pg_open_gate(ngx_http_goosebit_pg_t *pg)
+{
+    pg->gate = NULL;
+
+    if (pg->gate_size > 1 && !pg->alone) {
+        pg->gather = ngx_min(pg->gate_size + pg->waiting,
+                             NGX_HTTP_GOOSEBIT_PG_ENOUGH);
+        ngx_add_timer(&pg->gate_timer, NGX_HTTP_GOOSEBIT_PG_GATHER);
+    }
+
+    ngx_http_goosebit_pg_post(pg);
+}
+
+
+static ngx_uint_t
+ngx_http_goosebit_pg_gathers(ngx_http_goosebit_pg_t *pg)
+{
+    if (!pg->gate_timer.timer_set) {
+        return 0;
+    }
+
+    if (pg->waiting < pg->gather) {
+        return 1;
+    }
+
+    ngx_del_timer(&pg->gate_timer);
+
+    return 0;
+}
+
+
+/*
  * All that came while the last batch was being committed goes as the next one,
  * so that a commit's wait for the disk is shared.
  *
@@ -225,7 +270,7 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
     ngx_http_goosebit_pg_conn_t   *conn;
     ngx_http_goosebit_pg_query_t  *list[NGX_HTTP_GOOSEBIT_PG_BATCH];
 
-    if (pg->gate) {
+    if (pg->gate || ngx_http_goosebit_pg_gathers(pg)) {
         return;
     }
 
@@ -240,12 +285,15 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
     }
 
     both = ngx_http_goosebit_pg_both(pg, class);
+    pg->gate_size = 0;
 
     if (both) {
         pg->gate = conn;
         pg->gate_syncs = 2;
 
         n = ngx_http_goosebit_pg_take(pg, NGX_HTTP_GOOSEBIT_CLASS_START, list);
+        pg->gate_size = n;
+
         ngx_http_goosebit_pg_send_list(conn, list, n,
                                        NGX_HTTP_GOOSEBIT_PG_HELD);
 
@@ -259,6 +307,7 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
     n = ngx_http_goosebit_pg_take(pg, class, list);
 
     pg->gate_class = class;
+    pg->gate_size += n;
 
     if (!both) {
         pg->gate = conn;

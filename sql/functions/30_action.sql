@@ -180,8 +180,7 @@ COMMENT ON FUNCTION goosebit.action_end IS
 
 -- Cancels the open action of a locked device. cause operator and abort end it
 -- as canceled, superseded as superseded. An operator asks the device, abort
--- and supersession only one that has fetched it; at_once asks nobody. The
--- action's row is locked, too, as a device fetches without its own row's lock.
+-- and supersession only one that has fetched it; at_once asks nobody.
 -- Answers ended, asked, refused (the device said no before and goes on), or
 -- NULL: nothing was open.
 CREATE FUNCTION goosebit.action_cancel(tenant_id int, device_id bigint,
@@ -197,8 +196,7 @@ BEGIN
     FROM goosebit.action x
     WHERE x.tenant_id = action_cancel.tenant_id
       AND x.device_id = action_cancel.device_id
-      AND x.ended_at IS NULL
-    FOR NO KEY UPDATE;
+      AND x.ended_at IS NULL;
 
     IF NOT FOUND THEN
         RETURN NULL;

@@ -30,8 +30,7 @@ CREATE TYPE goosebit_ddi.base_row AS (
     sha256             text,
     uri                text,
     action_status      text,
-    history            text[],
-    next               text      -- wait: call this, it may take its time
+    history            text[]
 );
 
 CREATE TYPE goosebit_ddi.cancel_row AS (
@@ -282,7 +281,7 @@ BEGIN
         COALESCE(download, 'forced'), COALESCE(install, 'forced'),
         CASE WHEN a.maintenance_window IS NOT NULL THEN 'available' END,
         a.software_id, s.version, s.name, s.filename, s.size, s.sha1, s.md5,
-        s.sha256, s.uri, status, lines, NULL)::goosebit_ddi.base_row;
+        s.sha256, s.uri, status, lines)::goosebit_ddi.base_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.base_answer IS
@@ -290,34 +289,27 @@ COMMENT ON FUNCTION goosebit.base_answer IS
 
 
 -- What the device may read of its action while it is to be carried out. The
--- first read is written down: from then on a cancel has to ask the device.
---
--- That goes beside the polls, so it waits neither for the disk (lost in a
--- crash, it leaves a cancel that does not ask, and a device that installed
--- all the same is heard) nor for a lock: the row then says that the same has
--- to be asked once more, with waits.
+-- first read is written down, under the device's lock as whatever writes to an
+-- action: from then on a cancel has to ask the device.
 CREATE FUNCTION goosebit_ddi.deployment_base(tenant text, device text,
                                              scheme text, credential bytea,
                                              auth text, action_id int,
-                                             history int,
-                                             waits boolean DEFAULT false)
+                                             history int)
 RETURNS goosebit_ddi.base_row
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c    goosebit.caller;
-    b    goosebit_ddi.base_row;
-    one  record;
-    a    goosebit.action;
-    done text;
+    c   goosebit.caller;
+    one record;
+    a   goosebit.action;
 BEGIN
     c := goosebit.caller(tenant, device, scheme, credential, auth);
     IF c.status <> 200 THEN
         RETURN goosebit.base_none(c);
     END IF;
 
-    SELECT x AS action, x.ctid AS place INTO one FROM goosebit.action x
+    SELECT x AS action INTO one FROM goosebit.action x
     WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = deployment_base.action_id;
     a := one.action;
@@ -327,33 +319,15 @@ BEGIN
     END IF;
 
     IF a.fetched_at IS NULL THEN
-        IF waits THEN
-            PERFORM FROM goosebit.device x
-            WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
-            FOR NO KEY UPDATE;
-            UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
-            WHERE x.tenant_id = a.tenant_id AND x.device_id = a.device_id
-              AND x.id = a.id AND x.state IN ('open', 'running');
-            IF NOT FOUND THEN
-                RETURN goosebit.base_none(c);
-            END IF;
-        ELSE
-            -- By its place, which costs less than its key: whoever has
-            -- changed the row since has left that, and under the lock
-            -- nobody does. A PostgreSQL of before the end of 2025 may lock
-            -- the row where it is by now: then the update finds none.
-            done := pg_catalog.set_config('synchronous_commit', 'off', true);
-            PERFORM FROM goosebit.action x WHERE x.ctid = one.place
-            FOR NO KEY UPDATE SKIP LOCKED;
-            IF FOUND THEN
-                UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
-                WHERE x.ctid = one.place;
-            END IF;
-            IF NOT FOUND THEN
-                b.status := 200;
-                b.next := 'wait';
-                RETURN b;
-            END IF;
+        PERFORM FROM goosebit.device x
+        WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
+        FOR NO KEY UPDATE;
+        UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
+        WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
+          AND x.id = deployment_base.action_id
+          AND x.state IN ('open', 'running');
+        IF NOT FOUND THEN
+            RETURN goosebit.base_none(c);
         END IF;
     END IF;
 

@@ -1,5 +1,5 @@
-# The first read of a deployment writes, beside the polls: it must keep no
-# poll waiting, and a cancel must not slip through between.
+# The first read of a deployment writes: it must keep no poll waiting, and a
+# cancel must not slip through between.
 
 use FindBin;
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
@@ -74,12 +74,12 @@ subtest 'a cancel waits for a fetch under way, and then asks' => sub {
     my $other = Goosebit::Psql->new($s->env);
 
     $psql->query('BEGIN');
-    is($psql->query('SELECT status, next FROM goosebit_ddi.deployment_base('
-        . "'DEFAULT', 'three', NULL, NULL, 'off', $action, 0)"), '200|\N',
+    is($psql->query('SELECT status FROM goosebit_ddi.deployment_base('
+        . "'DEFAULT', 'three', NULL, NULL, 'off', $action, 0)"), '200',
         'fetched, not committed');
 
-    $other->send('SELECT goosebit.action_cancel(a.tenant_id, a.device_id, '
-        . "'superseded', false) FROM goosebit.action a WHERE a.id = $action");
+    $other->send('SELECT goosebit.action_cancel(d.tenant_id, d.id, '
+        . "'superseded', false) FROM goosebit.device_lock(1, '{three}') d");
     ok($other->blocked($s), 'the cancel waits');
 
     $psql->query('COMMIT');

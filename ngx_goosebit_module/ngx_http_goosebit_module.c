@@ -253,6 +253,11 @@ ngx_http_goosebit_database_option(ngx_conf_t *cf,
 
     n = ngx_parse_time(&value, 0);
 
+    if (n != NGX_ERROR && ngx_strncmp(name.data, "gather=", 7) == 0) {
+        db->gather = n;
+        return NGX_CONF_OK;
+    }
+
     if (n == NGX_ERROR || n == 0) {
         goto invalid;
     }
@@ -319,6 +324,7 @@ ngx_http_goosebit_create_main_conf(ngx_conf_t *cf)
     mcf->database.queue = NGX_HTTP_GOOSEBIT_QUEUE;
     mcf->database.connect_timeout = NGX_HTTP_GOOSEBIT_TIMEOUT;
     mcf->database.timeout = NGX_HTTP_GOOSEBIT_TIMEOUT;
+    mcf->database.gather = NGX_CONF_UNSET_MSEC;
     mcf->database.prepare = 1;
 
     return mcf;

@@ -41,7 +41,12 @@ ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,
     pg->mcf = mcf;
     pg->database = &mcf->database;
     pg->nconns = mcf->database.connections;
-    pg->alone = (ccf->worker_processes == 1);
+    pg->gather = mcf->database.gather;
+
+    if (pg->gather == NGX_CONF_UNSET_MSEC) {
+        /* where it is alone nobody else would use the processor meanwhile */
+        pg->gather = (ccf->worker_processes > 1);
+    }
 
     pg->conns = ngx_pcalloc(pool, pg->nconns
                                   * sizeof(ngx_http_goosebit_pg_conn_t));

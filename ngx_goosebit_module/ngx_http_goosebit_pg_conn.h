@@ -118,11 +118,11 @@ struct ngx_http_goosebit_pg_s {
     ngx_http_goosebit_pg_conn_t       *gate;
     ngx_uint_t                         gate_syncs;
     ngx_http_goosebit_class_e          gate_class;
-    ngx_uint_t                         gate_size;   /* queries it let through
+    ngx_uint_t                         gate_size;   /* devices it let through
                                                        the last time */
-    ngx_uint_t                         gather;      /* so many, before the next
-                                                       go, or */
-    ngx_event_t                        gate_timer;  /* until it expires */
+    ngx_msec_t                         gather;      /* for so long at most, */
+    ngx_uint_t                         gather_size; /* until so many wait, */
+    ngx_event_t                        gate_timer;  /* or this expires */
 
     /* what host= and its names stand for now */
     ngx_http_goosebit_host_t          *hosts;
@@ -138,7 +138,6 @@ struct ngx_http_goosebit_pg_s {
     void                              *exiting_data;
 
     unsigned                           down:1;
-    unsigned                           alone:1;     /* the only worker */
     unsigned                           told_pooler:1;
     unsigned                           resolve:1;   /* before connecting */
     unsigned                           told_exiting:1;

@@ -10,8 +10,7 @@
 #define NGX_HTTP_GOOSEBIT_PG_DEPTH  256
 #define NGX_HTTP_GOOSEBIT_PG_BATCH  256
 
-/* a batch gathers for so long at most; more calls would hardly be cheaper */
-#define NGX_HTTP_GOOSEBIT_PG_GATHER  1      /* ms */
+/* larger batches are hardly cheaper, and not waited for */
 #define NGX_HTTP_GOOSEBIT_PG_ENOUGH  16
 
 
@@ -23,6 +22,7 @@ static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_writer(
 static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_reader(
     ngx_http_goosebit_pg_t *pg, ngx_http_goosebit_pg_conn_t *writer);
 static void ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg);
+static ngx_uint_t ngx_http_goosebit_pg_company(ngx_http_goosebit_pg_t *pg);
 static ngx_uint_t ngx_http_goosebit_pg_gathers(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_list(ngx_http_goosebit_pg_conn_t *conn,
@@ -216,8 +216,7 @@ ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
  * A device that is being updated asks again as soon as it is answered.  So the
  * next batch waits for as many as were in the last one, to go with those that
  * wait already: the larger batches are, the less of a transaction, of the disk
- * and of PostgreSQL's cold caches each call has to bear.  A worker that is alone
- * does not wait: nobody else would use the processor meanwhile.
+ * and of PostgreSQL's cold caches each call has to bear.
  */
 
 void
@@ -225,13 +224,48 @@ ngx_http_goosebit_pg_open_gate(ngx_http_goosebit_pg_t *pg)
 {
     pg->gate = NULL;
 
-    if (pg->gate_size > 1 && !pg->alone) {
-        pg->gather = ngx_min(pg->gate_size + pg->waiting,
-                             NGX_HTTP_GOOSEBIT_PG_ENOUGH);
-        ngx_add_timer(&pg->gate_timer, NGX_HTTP_GOOSEBIT_PG_GATHER);
+    if (pg->gate_class != NGX_HTTP_GOOSEBIT_CLASS_SOLO
+        && pg->gate_size > 1 && pg->gather)
+    {
+        pg->gather_size = ngx_min(pg->gate_size
+                                  + ngx_http_goosebit_pg_company(pg),
+                                  NGX_HTTP_GOOSEBIT_PG_ENOUGH);
+        ngx_add_timer(&pg->gate_timer, pg->gather);
     }
 
     ngx_http_goosebit_pg_post(pg);
+}
+
+
+/* devices that wait for the gate, as far as it matters how many */
+
+static ngx_uint_t
+ngx_http_goosebit_pg_company(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_uint_t    i, n;
+    ngx_queue_t  *item, *wait;
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_GOOSEBIT_CLASSES; i++) {
+
+        if (i != NGX_HTTP_GOOSEBIT_CLASS_START
+            && i != NGX_HTTP_GOOSEBIT_CLASS_WRITE)
+        {
+            continue;
+        }
+
+        wait = &pg->wait[i];
+
+        for (item = ngx_queue_head(wait);
+             item != wait && n < NGX_HTTP_GOOSEBIT_PG_ENOUGH;
+             item = ngx_queue_next(item))
+        {
+            n++;
+        }
+    }
+
+    return n;
 }
 
 
@@ -242,7 +276,7 @@ ngx_http_goosebit_pg_gathers(ngx_http_goosebit_pg_t *pg)
         return 0;
     }
 
-    if (pg->waiting < pg->gather) {
+    if (ngx_http_goosebit_pg_company(pg) < pg->gather_size) {
         return 1;
     }
 
@@ -270,7 +304,7 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
     ngx_http_goosebit_pg_conn_t   *conn;
     ngx_http_goosebit_pg_query_t  *list[NGX_HTTP_GOOSEBIT_PG_BATCH];
 
-    if (pg->gate || ngx_http_goosebit_pg_gathers(pg)) {
+    if (pg->gate) {
         return;
     }
 
@@ -284,16 +318,21 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
         return;
     }
 
+    if (class != NGX_HTTP_GOOSEBIT_CLASS_SOLO) {
+        if (ngx_http_goosebit_pg_gathers(pg)) {
+            return;
+        }
+
+        pg->gate_size = ngx_http_goosebit_pg_company(pg);
+    }
+
     both = ngx_http_goosebit_pg_both(pg, class);
-    pg->gate_size = 0;
 
     if (both) {
         pg->gate = conn;
         pg->gate_syncs = 2;
 
         n = ngx_http_goosebit_pg_take(pg, NGX_HTTP_GOOSEBIT_CLASS_START, list);
-        pg->gate_size = n;
-
         ngx_http_goosebit_pg_send_list(conn, list, n,
                                        NGX_HTTP_GOOSEBIT_PG_HELD);
 
@@ -307,7 +346,6 @@ ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg)
     n = ngx_http_goosebit_pg_take(pg, class, list);
 
     pg->gate_class = class;
-    pg->gate_size += n;
 
     if (!both) {
         pg->gate = conn;

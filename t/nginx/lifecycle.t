@@ -147,6 +147,7 @@ ok($s->reload, 'a reload without requests waits for nothing');
         ['queue=0', qr/invalid parameter "queue=0"/],
         ['timeout=', qr/invalid parameter "timeout="/],
         ['timeout=1x', qr/invalid parameter "timeout=1x"/],
+        ['gather=-1', qr/invalid parameter "gather=-1"/],
         ['prepare=maybe', qr/invalid parameter "prepare=maybe"/],
         ['what=1', qr/invalid parameter "what=1"/],
         ['nothing', qr/invalid parameter "nothing"/],

@@ -80,8 +80,7 @@ typedef struct {
     ngx_uint_t                     queue;           /* waiting, each worker */
     ngx_msec_t                     connect_timeout; /* of each host */
     ngx_msec_t                     timeout;         /* of each query */
-    ngx_msec_t                     gather;          /* of each batch; unset: by
-                                                       the number of workers */
+    ngx_msec_t                     gather;          /* of each batch */
     ngx_flag_t                     prepare;
 
     ngx_array_t                    names;   /* ngx_http_goosebit_host_t, as

@@ -16,6 +16,7 @@
 #define NGX_HTTP_GOOSEBIT_CONNECTIONS  2
 #define NGX_HTTP_GOOSEBIT_QUEUE        4096
 #define NGX_HTTP_GOOSEBIT_TIMEOUT      5000
+#define NGX_HTTP_GOOSEBIT_GATHER       1
 
 
 static void *ngx_http_goosebit_create_main_conf(ngx_conf_t *cf);
@@ -324,7 +325,7 @@ ngx_http_goosebit_create_main_conf(ngx_conf_t *cf)
     mcf->database.queue = NGX_HTTP_GOOSEBIT_QUEUE;
     mcf->database.connect_timeout = NGX_HTTP_GOOSEBIT_TIMEOUT;
     mcf->database.timeout = NGX_HTTP_GOOSEBIT_TIMEOUT;
-    mcf->database.gather = NGX_CONF_UNSET_MSEC;
+    mcf->database.gather = NGX_HTTP_GOOSEBIT_GATHER;
     mcf->database.prepare = 1;
 
     return mcf;

@@ -20,7 +20,6 @@ ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,
 {
     ngx_uint_t               i;
     ngx_pool_t              *pool;
-    ngx_core_conf_t         *ccf;
     ngx_http_goosebit_pg_t  *pg;
 
     pool = ngx_create_pool(4096, cycle->log);
@@ -34,19 +33,11 @@ ngx_http_goosebit_pg_init(ngx_cycle_t *cycle,
         return NULL;
     }
 
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
     pg->pool = pool;
     pg->log = cycle->log;
     pg->mcf = mcf;
     pg->database = &mcf->database;
     pg->nconns = mcf->database.connections;
-    pg->gather = mcf->database.gather;
-
-    if (pg->gather == NGX_CONF_UNSET_MSEC) {
-        /* where it is alone nobody else would use the processor meanwhile */
-        pg->gather = (ccf->worker_processes > 1);
-    }
 
     pg->conns = ngx_pcalloc(pool, pg->nconns
                                   * sizeof(ngx_http_goosebit_pg_conn_t));

@@ -120,8 +120,7 @@ struct ngx_http_goosebit_pg_s {
     ngx_http_goosebit_class_e          gate_class;
     ngx_uint_t                         gate_size;   /* devices it let through
                                                        the last time */
-    ngx_msec_t                         gather;      /* for so long at most, */
-    ngx_uint_t                         gather_size; /* until so many wait, */
+    ngx_uint_t                         gather;      /* until so many wait, */
     ngx_event_t                        gate_timer;  /* or this expires */
 
     /* what host= and its names stand for now */

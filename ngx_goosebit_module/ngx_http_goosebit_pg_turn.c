@@ -225,12 +225,11 @@ ngx_http_goosebit_pg_open_gate(ngx_http_goosebit_pg_t *pg)
     pg->gate = NULL;
 
     if (pg->gate_class != NGX_HTTP_GOOSEBIT_CLASS_SOLO
-        && pg->gate_size > 1 && pg->gather)
+        && pg->gate_size > 1 && pg->database->gather)
     {
-        pg->gather_size = ngx_min(pg->gate_size
-                                  + ngx_http_goosebit_pg_company(pg),
-                                  NGX_HTTP_GOOSEBIT_PG_ENOUGH);
-        ngx_add_timer(&pg->gate_timer, pg->gather);
+        pg->gather = ngx_min(pg->gate_size + ngx_http_goosebit_pg_company(pg),
+                             NGX_HTTP_GOOSEBIT_PG_ENOUGH);
+        ngx_add_timer(&pg->gate_timer, pg->database->gather);
     }
 
     ngx_http_goosebit_pg_post(pg);
@@ -276,7 +275,7 @@ ngx_http_goosebit_pg_gathers(ngx_http_goosebit_pg_t *pg)
         return 0;
     }
 
-    if (ngx_http_goosebit_pg_company(pg) < pg->gather_size) {
+    if (ngx_http_goosebit_pg_company(pg) < pg->gather) {
         return 1;
     }
 

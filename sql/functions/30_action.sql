@@ -67,9 +67,10 @@ COMMENT ON FUNCTION goosebit.action_id IS 'the next action''s id';
 
 
 -- Opens the action a decision is due for. The caller holds the slot lock, the
--- device's lock, and has asked decide() under both.
+-- device's lock, and has asked decide() under both. place is the ctid of the
+-- device's row, as it is under the lock.
 CREATE FUNCTION goosebit.action_start(tenant_id int, device_id bigint,
-                                      auto_confirm boolean,
+                                      place tid, auto_confirm boolean,
                                       d goosebit.decision)
 RETURNS int
 LANGUAGE plpgsql VOLATILE
@@ -96,9 +97,7 @@ BEGIN
         d.type, d.maintenance_window, state, d.confirm, yes,
         CASE WHEN yes IS NOT NULL THEN 'auto' END, d.deadline);
 
-    UPDATE goosebit.device x SET open_action_id = nid
-    WHERE x.tenant_id = action_start.tenant_id
-      AND x.id = action_start.device_id;
+    UPDATE goosebit.device x SET open_action_id = nid WHERE x.ctid = place;
 
     -- Another NGINX may keep that the device waits for a slot.
     INSERT INTO goosebit.change (scope, tenant_id, device_id)

@@ -229,7 +229,7 @@ BEGIN
     END IF;
 
     done := goosebit.slot_lock(c.tenant_id);
-    SELECT x AS dev INTO one FROM goosebit.device x
+    SELECT x AS dev, x.ctid AS place INTO one FROM goosebit.device x
     WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
     FOR NO KEY UPDATE;
     dev := one.dev;
@@ -253,13 +253,14 @@ BEGIN
                 false,
                 CASE WHEN waits THEN 'confirmationBase'
                                 ELSE 'deploymentBase' END,
-                goosebit.action_start(c.tenant_id, dev.id, dev.auto_confirm,
-                                      d),
+                goosebit.action_start(c.tenant_id, dev.id, one.place,
+                                      dev.auto_confirm, d),
                 d.software_id, dev.installed_action_id, NULL, false, NULL,
                 false)::goosebit_ddi.poll_row;
         END IF;
-        SELECT x.* INTO dev FROM goosebit.device x
+        SELECT x AS dev, x.ctid AS place INTO one FROM goosebit.device x
         WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id;
+        dev := one.dev;
     END LOOP;
 
     -- Nothing was due, or it is gone: rare enough to be looked up once more.

@@ -309,7 +309,7 @@ BEGIN
         RETURN goosebit.base_none(c);
     END IF;
 
-    SELECT x AS action INTO one FROM goosebit.action x
+    SELECT x AS action, x.ctid AS place INTO one FROM goosebit.action x
     WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = deployment_base.action_id;
     a := one.action;
@@ -323,11 +323,11 @@ BEGIN
         WHERE x.tenant_id = c.tenant_id AND x.id = c.device_id
         FOR NO KEY UPDATE;
         UPDATE goosebit.action x SET fetched_at = pg_catalog.now()
-        WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
-          AND x.id = deployment_base.action_id
-          AND x.state IN ('open', 'running');
+        WHERE x.ctid = one.place;
         IF NOT FOUND THEN
-            RETURN goosebit.base_none(c);
+            -- Changed while the lock was awaited: once more, with it.
+            RETURN goosebit_ddi.deployment_base(tenant, device, scheme,
+                       credential, auth, action_id, history);
         END IF;
     END IF;
 

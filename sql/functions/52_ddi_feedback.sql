@@ -269,7 +269,9 @@ COMMENT ON FUNCTION goosebit.feedback_unusual IS
 -- Every update says "proceeding", more of the kind and "closed", while its
 -- action is open or runs. That is done here, as an expression is set up anew in
 -- each transaction, which is most of its cost, unless it is not reached; the
--- rest is in feedback_unusual().
+-- rest is in feedback_unusual(). Rows are changed where they were found, which
+-- costs less than by their keys: under the device's lock, which all that writes
+-- to an action takes, they stay there.
 CREATE FUNCTION goosebit_ddi.feedback(tenant text, device text, scheme text,
                                       credential bytea, auth text,
                                       resource text, action_id int,
@@ -282,6 +284,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c       goosebit.caller;
+    place   tid;        -- of the device's row
     one     record;
     a       goosebit.action;
     changed boolean;
@@ -298,10 +301,10 @@ BEGIN
         progress := goosebit.feedback_progress(details);
     END IF;
 
-    PERFORM FROM goosebit.device d
+    SELECT d.ctid INTO place FROM goosebit.device d
     WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id
     FOR NO KEY UPDATE;
-    SELECT x AS action INTO one FROM goosebit.action x
+    SELECT x AS action, x.ctid AS place INTO one FROM goosebit.action x
     WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
       AND x.id = feedback.action_id;
     a := one.action;
@@ -340,12 +343,11 @@ BEGIN
             progress = COALESCE(feedback.progress, 0),
             fetched_at = COALESCE(x.fetched_at, pg_catalog.now()),
             proceeding_at = pg_catalog.now(), heard_at = pg_catalog.now()
-        WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
-          AND x.id = feedback.action_id;
+        WHERE x.ctid = one.place;
         UPDATE goosebit.device d
         SET state = 'running',
             log_from = pg_catalog.currval('goosebit.action_status_seq')
-        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id;
+        WHERE d.ctid = place;
         RETURN goosebit.message(c, 200, 'running', changed);
     END IF;
 
@@ -355,12 +357,11 @@ BEGIN
         SET state = 'finished', final = 'finished', statuses = a.statuses + 1,
             progress = 100,
             heard_at = pg_catalog.now(), ended_at = pg_catalog.now()
-        WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
-          AND x.id = feedback.action_id;
+        WHERE x.ctid = one.place;
         UPDATE goosebit.device d
         SET state = 'finished', sw_version = a.version, force_update = false,
             installed_action_id = feedback.action_id, open_action_id = NULL
-        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id;
+        WHERE d.ctid = place;
         RETURN goosebit.message(c, 200, 'finished', changed);
     END IF;
 
@@ -369,11 +370,10 @@ BEGIN
         progress = COALESCE(feedback.progress, x.progress),
         fetched_at = COALESCE(x.fetched_at, pg_catalog.now()),
         heard_at = pg_catalog.now()
-    WHERE x.tenant_id = c.tenant_id AND x.device_id = c.device_id
-      AND x.id = feedback.action_id;
+    WHERE x.ctid = one.place;
     IF a.state = 'open' THEN
         UPDATE goosebit.device d SET state = 'running'
-        WHERE d.tenant_id = c.tenant_id AND d.id = c.device_id;
+        WHERE d.ctid = place;
     END IF;
     RETURN goosebit.message(c, 200, 'running', changed);
 END

@@ -103,6 +103,53 @@ subtest 'two final feedbacks at once' => sub {
 };
 
 
+# Rows are changed at the place where they were found: one that has moved while
+# its lock was awaited is found where it is by then.
+subtest 'an operator changes the rows that a device waits for' => sub {
+    rollout('moved');
+    my ($one) = devices('moved', 1);
+    my $b = $sessions[0];
+    my $operator = $s->psql;
+    my ($id, $n) = (0, 0);
+
+    for (
+        [sub { start($one) }, 'deploymentBase', 'open|registered|f|f'],
+        [sub { call('status', 'deployment_base', $one, $id, 0) }, 200,
+            'open|registered|t|f'],
+        [sub { feedback($one, $id, 'proceeding', 'none') }, 200,
+            'running|running|t|t'],
+        [sub { feedback($one, $id, 'closed', 'success') }, 200,
+            'finished|finished|t|t'],
+    ) {
+        my ($call, $answer, $is) = @$_;
+        my $sql = $call->();
+        $n++;
+        $operator->query('begin');
+        $operator->query("update goosebit.device set name = 'name $n'"
+            . " where controller_id = '$one'");
+        $operator->query("update goosebit.action set deadline = $n"
+            . " where id = $id");
+        $b->send($sql);
+        ok($b->blocked($s), "$answer waits");
+        $operator->query('commit');
+        is($b->result, $answer, 'and is done');
+        $id ||= open_action($one);
+        is($s->value("select concat_ws('|', a.state, d.state,
+            a.fetched_at is not null, d.log_from > 0)
+            from goosebit.device d
+            join goosebit.action a on a.device_id = d.id
+            where d.controller_id = '$one'"), $is,
+            'to both rows');
+        is($s->value("select d.name || ' ' || a.deadline from goosebit.device d
+            join goosebit.action a on a.device_id = d.id
+            where d.controller_id = '$one'"),
+            "name $n " . ($n > 1 ? $n : 86400),
+            'which keep what the operator did');
+    }
+    $operator->quit;
+};
+
+
 subtest 'sixteen finals of sixteen devices, each sent twice' => sub {
     my $r = rollout('many');
     my @devices = devices('many', 16);

@@ -136,8 +136,9 @@ cmp_ok(time - $start, '<', 20, 'soon after the database');
     # first what would start more of them
     my $postmaster = $s->pg_pid;
     kill STOP => $postmaster;
-    my @pids = ($postmaster, map { m{/(\d+)/} } grep { eval { slurp($_) }
-        =~ /^\d+ \(.*\) \S $postmaster / } glob '/proc/[0-9]*/stat');
+    my @pids = ($postmaster, map { m{/(\d+)/} } grep {
+        (eval { slurp($_) } // '') =~ /^\d+ \(.*\) \S $postmaster /
+    } glob '/proc/[0-9]*/stat');
     kill STOP => @pids;
     is(poll('late', of => $other)->{cache}, 'HIT',
         'PostgreSQL hangs: from the zone');     # not after timeout=120s

@@ -71,7 +71,8 @@ subtest 'the right token' => sub {
     $device->start;
     ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
     is($releases->digest($device->slot . '/firmware'),
-        $releases->firmware_digest($file), 'the bytes of the image');
+        $releases->firmware_digest($file), 'the bytes of the image')
+        or diag(substr $device->log, -3000);
     $device->{version} = '1.1.0';
     $device->start(2);
     ok($releases->reaches('real-3', 'finished'), 'reported');
@@ -121,7 +122,8 @@ subtest 'a gateway\'s token' => sub {
     $gateway->start;
     ok($gateway->rebooted, 'installed') or diag(substr $gateway->log, -3000);
     is($releases->digest($device->slot . '/firmware'),
-        $releases->firmware_digest($file), 'the bytes of the image');
+        $releases->firmware_digest($file), 'the bytes of the image')
+        or diag(substr $device->log, -3000);
     is($releases->shown('device', 'gw-1')->{state}, 'running', 'registered');
 
     my $other = Goosebit::Swupdate->new($s, 'other-1', key => $releases->key,

@@ -43,7 +43,8 @@ my $r = $s->gbctl(qw(device confirm real-4));
 is($r->{exit}, 0, 'device confirm') or diag($r->{err});
 ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
 is($releases->digest($device->slot . '/firmware'),
-    $releases->firmware_digest($file), 'the bytes of the image');
+    $releases->firmware_digest($file), 'the bytes of the image')
+    or diag(substr $device->log, -3000);
 $device->{version} = '1.1.0';
 $device->start(2);
 ok($releases->reaches('real-4', 'finished'), 'reported');

@@ -41,7 +41,8 @@ sub installs {
     ok($device->rebooted, "$version: installed")
         or diag(substr $device->log, -3000);
     is($releases->digest($device->slot . '/firmware'),
-        $releases->firmware_digest($file), 'the bytes of the image');
+        $releases->firmware_digest($file), 'the bytes of the image')
+        or diag(substr $device->log, -3000);
 
     $device->{version} = $version;
     $device->start(2);

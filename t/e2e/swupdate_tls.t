@@ -92,7 +92,8 @@ subtest 'its own certificate' => sub {
     $device->start;
     ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
     is($releases->digest($device->slot . '/firmware'),
-        $releases->firmware_digest($file), 'the bytes of the image');
+        $releases->firmware_digest($file), 'the bytes of the image')
+        or diag(substr $device->log, -3000);
     $device->{version} = '1.1.0';
     $device->start(2);
     ok($releases->reaches('tls-1', 'finished'), 'reported');

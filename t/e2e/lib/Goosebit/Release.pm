@@ -25,6 +25,10 @@ sub key { $_[0]{dir} }
 # An image, registered; its file. It is for a Goosebit::Swupdate, or for any
 # client where there is none. Options: size of the firmware, exit of the script
 # that ends its installation.
+#
+# Larger than what a socket holds (208 KB): SWUpdate's downloader hands all over
+# to its installer by one, asks it then whether it is idle, and takes one that
+# has not begun yet for one that is done (suricatta/server_hawkbit.c).
 sub swu {
     my ($self, $device, $version, %opt) = @_;
     my $file = "$self->{dir}/image-$version.swu";
@@ -34,7 +38,7 @@ sub swu {
 
     spew($script, "#!/bin/sh\nexit " . ($opt{exit} // 0) . "\n");
     _done('make-swu', run(['t/lib/fixtures/make-swu', '-o', $file,
-        '-V', $version, '-H', 'test-board:rev1', '-s', $opt{size} // 200_000,
+        '-V', $version, '-H', 'test-board:rev1', '-s', $opt{size} // 1_000_000,
         '-p', "$path/firmware", '-S', $script, '-k', $self->{dir}]));
     _done('software add', $self->{stack}->gbctl('software', 'add', $file));
     return $file;
@@ -99,7 +103,11 @@ sub firmware_digest {
 }
 
 
-sub digest { Digest::SHA->new(256)->addfile($_[1])->hexdigest }
+sub digest {
+    my ($self, $file) = @_;
+    return 'no such file' if !-e $file;
+    return Digest::SHA->new(256)->addfile($file)->hexdigest;
+}
 
 
 sub _done {

@@ -154,14 +154,22 @@ sub free_port {
 }
 
 
-# Waits for a condition: its value, or false after SECONDS (30).
+# Waits for a condition: its value, or false after SECONDS (30). What Perl
+# warns of counts in the last try only: one that comes too early may well find
+# nothing defined.
 sub wait_for(&;$) {
     my ($cond, $seconds) = @_;
     my $until = time + ($seconds // 30);
     for (;;) {
-        my $value = $cond->();
-        return $value if $value;
-        return '' if time > $until;
+        my @warned;
+        my $value = do {
+            local $SIG{__WARN__} = sub { push @warned, @_ };
+            $cond->();
+        };
+        if ($value || time > $until) {
+            warn $_ for @warned;
+            return $value || '';
+        }
         sleep 0.02;
     }
 }

@@ -5,7 +5,8 @@ use Goosebit::Swupdate;
 use Goosebit::Test;
 
 # Debian's swupdate knows nothing of confirmation: it waits while an action
-# does, and begins when an operator says so.
+# does, and begins when an operator says so. Its installer is late here, as on a
+# busy machine: it is waited for, though it says at first that it is idle.
 
 my $s = stack(yaml => <<'YAML');
 poll_time: 00:00:01
@@ -15,7 +16,7 @@ device_auth:
 YAML
 my $releases = Goosebit::Release->new($s);
 my $device = Goosebit::Swupdate->new($s, 'real-4', key => $releases->key,
-    token => 'a-token-of-its-own');
+    token => 'a-token-of-its-own', late => 1500);
 
 
 sub state { ($releases->action('real-4') // {})->{state} // '' }
@@ -34,17 +35,15 @@ my $rollout = $releases->rollout('1.1.0', '--confirm');
 
 $device->start;
 ok(wait_for(sub { state() eq 'awaiting_confirmation' }, 60), 'it waits')
-    or diag(substr $device->log, -3000);
+    or diag($device->story);
 ok(polls(), 'and polls on');
 is(state(), 'awaiting_confirmation', 'and waits');
 unlike($s->access_log, qr/artifacts/, 'nothing was downloaded');
 
 my $r = $s->gbctl(qw(device confirm real-4));
 is($r->{exit}, 0, 'device confirm') or diag($r->{err});
-ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
-is($releases->digest($device->slot . '/firmware'),
-    $releases->firmware_digest($file), 'the bytes of the image')
-    or diag(substr $device->log, -3000);
+$releases->installed($device, $file);
+like($device->log, qr/^late by 1500 ms$/m, 'though its installer was late');
 $device->{version} = '1.1.0';
 $device->start(2);
 ok($releases->reaches('real-4', 'finished'), 'reported');

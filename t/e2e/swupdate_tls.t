@@ -71,7 +71,7 @@ sub refused {
 
     $device->start;
     ok(wait_for(sub { $answers->() > $before + 1 }, 60), $name)
-        or diag(substr $device->log, -3000);
+        or diag($device->story);
     $device->stop;
     is($s->value('select count(*) from goosebit.device'), 0,
         'and not registered');
@@ -90,10 +90,7 @@ subtest 'its own certificate' => sub {
     my $rollout = $releases->rollout('1.1.0');
 
     $device->start;
-    ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
-    is($releases->digest($device->slot . '/firmware'),
-        $releases->firmware_digest($file), 'the bytes of the image')
-        or diag(substr $device->log, -3000);
+    $releases->installed($device, $file);
     $device->{version} = '1.1.0';
     $device->start(2);
     ok($releases->reaches('tls-1', 'finished'), 'reported');
@@ -105,15 +102,15 @@ subtest 'its own certificate' => sub {
 # The installation goes well, the start after it does not.
 subtest 'a start that reports failure' => sub {
     my $device = device('tls-2', 'tls-2');
-    $releases->swu($device, '1.2.0');
+    my $file = $releases->swu($device, '1.2.0');
     my $rollout = $releases->rollout('1.2.0');
 
     $device->start;
-    ok($device->rebooted, 'installed') or diag(substr $device->log, -3000);
+    $releases->installed($device, $file);
     is($releases->shown('device', 'tls-2')->{state}, 'running', 'running');
     $device->start(3);
     ok($releases->reaches('tls-2', 'error'), 'reported')
-        or diag(substr $device->log, -3000);
+        or diag($device->story);
     is($releases->shown('device', 'tls-2')->{sw_version}, '1.0.0',
         'the old version');
     is($releases->shown('rollout', $rollout)->{failure}, 1, 'counted once');

@@ -7,6 +7,7 @@ use warnings;
 
 use Digest::SHA;
 use Goosebit::Test;
+use List::Util qw(max);
 
 
 # new(STACK): with a key of its own, whose certificate is in key()/cert.pem
@@ -26,11 +27,14 @@ sub key { $_[0]{dir} }
 # client where there is none. Options: size of the firmware, exit of the script
 # that ends its installation.
 #
-# Larger than what a socket holds (208 KB): SWUpdate's downloader hands all over
-# to its installer by one, asks it then whether it is idle, and takes one that
-# has not begun yet for one that is done (suricatta/server_hawkbit.c).
+# At least twice what a socket holds (208 KB): SWUpdate's downloader hands all
+# over to its installer by one, asks it then whether it is idle, and takes one
+# that has not begun yet for one that is done: it would reboot with nothing
+# installed (server_process_update_artifact in suricatta/server_hawkbit.c).
 sub swu {
     my ($self, $device, $version, %opt) = @_;
+    my $size = max($opt{size} // 1_000_000,
+        2 * slurp('/proc/sys/net/core/wmem_default'));
     my $file = "$self->{dir}/image-$version.swu";
     my $script = "$self->{dir}/script-$version";
 
@@ -38,7 +42,7 @@ sub swu {
 
     spew($script, "#!/bin/sh\nexit " . ($opt{exit} // 0) . "\n");
     _done('make-swu', run(['t/lib/fixtures/make-swu', '-o', $file,
-        '-V', $version, '-H', 'test-board:rev1', '-s', $opt{size} // 1_000_000,
+        '-V', $version, '-H', 'test-board:rev1', '-s', $size,
         '-p', "$path/firmware", '-S', $script, '-k', $self->{dir}]));
     _done('software add', $self->{stack}->gbctl('software', 'add', $file));
     return $file;
@@ -92,6 +96,19 @@ sub action {
     my ($self, $device) = @_;
     my $r = $self->{stack}->gbctl(qw(device history -o json), $device);
     return ref $r->{json} eq 'ARRAY' ? $r->{json}[0] : undef;
+}
+
+
+# Waits for the device's reboot, and compares what it has then with the image.
+sub installed {
+    my ($self, $device, $file, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $good = ok($device->rebooted, $name // 'installed');
+    $good = is($self->digest($device->slot . '/firmware'),
+        $self->firmware_digest($file), 'the bytes of the image') && $good;
+    diag($device->story) if !$good;
+    return $good;
 }
 
 

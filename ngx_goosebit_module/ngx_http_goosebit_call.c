@@ -14,6 +14,7 @@
 #define T  NGX_HTTP_GOOSEBIT_OID_TEXTS
 #define I  NGX_HTTP_GOOSEBIT_OID_INTS
 #define B  NGX_HTTP_GOOSEBIT_OID_BIGINTS
+#define Y  NGX_HTTP_GOOSEBIT_OID_BYTEAS
 
 #define device  t, t, t, y, t       /* what every device's call begins with */
 
@@ -31,71 +32,76 @@ typedef struct {
 static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
 
     { call("poll", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 0, 7, { device, i, i } },
 
     { call("register", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 0, 7, { device, i, i } },
 
     { call("start", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_START, 0, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_START, 0, 0, 7, { device, i, i } },
 
     { "goosebit_start_held",
       "SELECT * FROM goosebit_ddi.start($1, $2, $3, $4, $5, $6, $7, true)",
-      NGX_HTTP_GOOSEBIT_CLASS_START, 0, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_START, 0, 0, 7, { device, i, i } },
 
     { call("config_data", "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 9, { device, t, T, T, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 1, 9, { device, t, T, T, i } },
 
     { call("deployment_base", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 1, 7, { device, i, i } },
 
     { call("installed_base", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 0, 7, { device, i, i } },
 
     { call("cancel_action", "$1, $2, $3, $4, $5, $6"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 6, { device, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 0, 6, { device, i } },
 
     { call("feedback",
            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 13,
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 1, 13,
       { device, t, i, t, t, i, i, T, i } },
 
+    { call("batch",
+           "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14"),
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 0, 14,
+      { T, T, T, Y, T, T, I, T, T, I, I, T, I, I } },
+
     { call("confirmation_base", "$1, $2, $3, $4, $5"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 5, { device } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 0, 5, { device } },
 
     { call("confirmation_action", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 7, { device, i, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 0, 7, { device, i, i } },
 
     { call("confirmation_feedback",
            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 10, { device, i, t, i, T, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 1, 10, { device, i, t, i, T, i } },
 
     { call("auto_confirm", "$1, $2, $3, $4, $5, $6 <> 0, $7, $8"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 8, { device, i, t, t } },
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 1, 8, { device, i, t, t } },
 
     { call("installed_version", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 7, { device, t, t } },
+      NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 0, 7, { device, t, t } },
 
     { call("artifact", "$1, $2, $3, $4, $5, $6, $7"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 7, { device, i, t } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 1, 0, 7, { device, i, t } },
 
     { call("seen", "$1, $2, $3, $4"),
-      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 4, { I, B, B, T } },
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 0, 4, { I, B, B, T } },
 
     { call("tenants", "$1"),
-      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 1, { T } },
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 0, 1, { T } },
 
     { call("tick", "$1"),
-      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 1, { i } },
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 0, 1, { i } },
 
     { call("status", ""),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, 0, { 0 } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, 0, 0, { 0 } },
 
     { call("changes", "$1, $2, $3, $4"),
-      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, 4, { t, I, T, i } },
+      NGX_HTTP_GOOSEBIT_CLASS_READ, 0, 0, 4, { t, I, T, i } },
 
     { call("flush", ""),
-      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 0, { 0 } }
+      NGX_HTTP_GOOSEBIT_CLASS_SOLO, 0, 0, 0, { 0 } }
 };
 
 
@@ -106,6 +112,7 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
 #undef T
 #undef I
 #undef B
+#undef Y
 #undef device
 #undef call
 

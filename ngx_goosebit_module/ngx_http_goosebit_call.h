@@ -12,7 +12,7 @@
 #include <libpq-fe.h>
 
 
-#define NGX_HTTP_GOOSEBIT_CALL_PARAMS  13
+#define NGX_HTTP_GOOSEBIT_CALL_PARAMS  14
 
 /* PostgreSQL's oids of types (its pg_type.dat), fixed for ever */
 #define NGX_HTTP_GOOSEBIT_OID_BOOL     16
@@ -21,6 +21,7 @@
 #define NGX_HTTP_GOOSEBIT_OID_SMALLINT 21
 #define NGX_HTTP_GOOSEBIT_OID_INT      23
 #define NGX_HTTP_GOOSEBIT_OID_TEXT     25
+#define NGX_HTTP_GOOSEBIT_OID_BYTEAS   1001
 #define NGX_HTTP_GOOSEBIT_OID_INTS     1007
 #define NGX_HTTP_GOOSEBIT_OID_TEXTS    1009
 #define NGX_HTTP_GOOSEBIT_OID_BIGINTS  1016
@@ -37,6 +38,7 @@ typedef enum {
     NGX_HTTP_GOOSEBIT_CALL_INSTALLED_BASE,
     NGX_HTTP_GOOSEBIT_CALL_CANCEL_ACTION,
     NGX_HTTP_GOOSEBIT_CALL_FEEDBACK,
+    NGX_HTTP_GOOSEBIT_CALL_BATCH,
     NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_BASE,
     NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_ACTION,
     NGX_HTTP_GOOSEBIT_CALL_CONFIRMATION_FEEDBACK,
@@ -76,6 +78,8 @@ typedef struct {
                                                with others, as it writes
                                                nothing, locks no row and does
                                                not ask for now() */
+    unsigned                       locks:1; /* write: its device's row, if
+                                               there is one, before all else */
     ngx_uint_t                     nparams;
     Oid                            types[NGX_HTTP_GOOSEBIT_CALL_PARAMS];
 } ngx_http_goosebit_call_t;

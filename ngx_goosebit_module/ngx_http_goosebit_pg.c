@@ -213,15 +213,12 @@ ngx_http_goosebit_pg_cleanup(void *data)
 static void
 ngx_http_goosebit_pg_unlink(ngx_http_goosebit_pg_query_t *q)
 {
-    ngx_http_goosebit_pg_t        *pg;
-    ngx_http_goosebit_pg_entry_t  *entry;
+    ngx_http_goosebit_pg_t  *pg;
 
     pg = q->pg;
-    entry = q->entry;
 
-    if (entry) {
-        entry->query = NULL;
-        q->entry = NULL;
+    if (q->entry) {
+        ngx_http_goosebit_pg_unsend(q);
 
     } else if (q->waiting) {
         ngx_http_goosebit_pg_unwait(q);
@@ -236,6 +233,14 @@ ngx_http_goosebit_pg_unlink(ngx_http_goosebit_pg_query_t *q)
     if (ngx_queue_empty(&pg->live) && pg->timer.timer_set) {
         ngx_del_timer(&pg->timer);
     }
+}
+
+
+void
+ngx_http_goosebit_pg_unsend(ngx_http_goosebit_pg_query_t *q)
+{
+    ngx_queue_remove(&q->queue);
+    q->entry = NULL;
 }
 
 
@@ -259,10 +264,23 @@ ngx_http_goosebit_pg_finish(ngx_http_goosebit_pg_query_t *q,
     uint64_t                        time;
     ngx_http_goosebit_pg_t         *pg;
     ngx_http_goosebit_metrics_t    *metrics;
+    ngx_http_goosebit_pg_entry_t   *entry;
     ngx_http_goosebit_pg_result_t   result;
 
     pg = q->pg;
     metrics = pg->mcf->metrics;
+
+    ngx_memzero(&result, sizeof(ngx_http_goosebit_pg_result_t));
+
+    result.status = status;
+
+    if (res) {
+        entry = q->entry;
+
+        result.res = res;
+        result.first = q->row;
+        result.rows = entry->rows ? 1 : PQntuples(res);
+    }
 
     ngx_http_goosebit_pg_unlink(q);
     q->cleanup->handler = NULL;
@@ -278,15 +296,7 @@ ngx_http_goosebit_pg_finish(ngx_http_goosebit_pg_query_t *q,
     ngx_http_goosebit_metrics_count(metrics,
                                     NGX_HTTP_GOOSEBIT_DB_MICROSECONDS, time);
 
-    ngx_memzero(&result, sizeof(ngx_http_goosebit_pg_result_t));
-
-    result.status = status;
-
-    if (res) {
-        result.res = res;
-        result.rows = PQntuples(res);
-
-    } else if (status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+    if (res == NULL && status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
         result.retry_after = ngx_http_goosebit_pg_retry_after(pg);
         ngx_http_goosebit_metrics_count(metrics, NGX_HTTP_GOOSEBIT_DB_ERRORS,
                                         1);
@@ -299,13 +309,8 @@ ngx_http_goosebit_pg_finish(ngx_http_goosebit_pg_query_t *q,
 void
 ngx_http_goosebit_pg_fail(ngx_http_goosebit_pg_query_t *q, ngx_uint_t status)
 {
-    ngx_http_goosebit_pg_entry_t  *entry;
-
-    entry = q->entry;
-
-    if (entry) {
-        entry->query = NULL;
-        q->entry = NULL;
+    if (q->entry) {
+        ngx_http_goosebit_pg_unsend(q);
 
     } else if (q->waiting) {
         ngx_http_goosebit_pg_unwait(q);
@@ -322,15 +327,12 @@ ngx_http_goosebit_pg_again(ngx_http_goosebit_pg_query_t *q)
 {
     ngx_queue_t                   *wait, *after;
     ngx_http_goosebit_pg_t        *pg;
-    ngx_http_goosebit_pg_entry_t  *entry;
     ngx_http_goosebit_pg_query_t  *other;
 
     pg = q->pg;
-    entry = q->entry;
 
-    if (entry) {
-        entry->query = NULL;
-        q->entry = NULL;
+    if (q->entry) {
+        ngx_http_goosebit_pg_unsend(q);
     }
 
     /* those that come again keep their order among themselves */

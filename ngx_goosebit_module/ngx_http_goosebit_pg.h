@@ -37,6 +37,7 @@ typedef struct {
                                                HTTP status to answer with */
     ngx_uint_t                     retry_after;     /* seconds, with a 503 */
     PGresult                      *res;     /* NULL unless status is 200 */
+    ngx_uint_t                     first;   /* of res: row 0 of this query's */
     ngx_uint_t                     rows;
 } ngx_http_goosebit_pg_result_t;
 
@@ -53,7 +54,7 @@ struct ngx_http_goosebit_pg_query_s {
     ngx_str_t                         tenant;   /* borrowed; write and start */
     ngx_str_t                         device;   /* are sorted by them */
 
-    ngx_queue_t                       queue;    /* waiting, or failed */
+    ngx_queue_t                       queue;    /* waiting, sent or failed */
     ngx_queue_t                       live;     /* by deadline */
 
     const ngx_http_goosebit_call_t   *call;
@@ -62,6 +63,8 @@ struct ngx_http_goosebit_pg_query_s {
     ngx_pool_cleanup_t               *cleanup;
     ngx_http_goosebit_pg_t           *pg;       /* NULL: not submitted */
     void                             *entry;    /* sent, on a connection */
+    ngx_uint_t                        row;      /* of the entry's result, if
+                                                   it has others' too */
 
     ngx_msec_t                        deadline;
     uint64_t                          start;    /* microseconds */

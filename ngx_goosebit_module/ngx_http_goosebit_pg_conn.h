@@ -43,7 +43,10 @@ typedef struct {
     ngx_queue_t                        queue;
     ngx_http_goosebit_pg_entry_e       type;
     ngx_http_goosebit_pg_conn_t       *conn;
-    ngx_http_goosebit_pg_query_t      *query;       /* NULL: detached */
+    ngx_queue_t                        queries;     /* whose result it is; none:
+                                                       detached */
+    ngx_uint_t                         rows;        /* a query has one; 0: the
+                                                       one query has all */
     ngx_http_goosebit_call_e           call;
     PGresult                          *res;         /* until its sync */
     ngx_uint_t                         generation;  /* of the statements */
@@ -148,7 +151,7 @@ struct ngx_http_goosebit_pg_s {
 /* handles what was queued since, in an event of its own */
 void ngx_http_goosebit_pg_post(ngx_http_goosebit_pg_t *pg);
 
-/* answers q with res (borrowed), or with status where res is NULL */
+/* answers q with its rows of res (borrowed), or status where res is NULL */
 void ngx_http_goosebit_pg_finish(ngx_http_goosebit_pg_query_t *q,
     ngx_uint_t status, PGresult *res);
 
@@ -158,6 +161,9 @@ void ngx_http_goosebit_pg_fail(ngx_http_goosebit_pg_query_t *q,
 
 /* queues a query that was sent once more, before all that wait */
 void ngx_http_goosebit_pg_again(ngx_http_goosebit_pg_query_t *q);
+
+/* nothing of what was sent is q's any more */
+void ngx_http_goosebit_pg_unsend(ngx_http_goosebit_pg_query_t *q);
 
 /* no longer in a wait queue */
 void ngx_http_goosebit_pg_unwait(ngx_http_goosebit_pg_query_t *q);
@@ -227,8 +233,51 @@ ngx_int_t ngx_http_goosebit_pg_send_end(ngx_http_goosebit_pg_conn_t *conn);
 ngx_int_t ngx_http_goosebit_pg_send_statement(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_call_e index);
 
+/*
+ * A call's entry, without a query so far, to be sent at once; NULL: out of
+ * memory.  q is whose result it will bring, or one of several.
+ */
+ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_busy(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_call_e index);
+void ngx_http_goosebit_pg_expect(ngx_http_goosebit_pg_entry_t *entry,
+    ngx_http_goosebit_pg_query_t *q);
+
+/*
+ * Sends the call with its parameters, all binary; prepared: as a prepared
+ * statement, if it is one.  One that met a stale statement must not meet
+ * another.
+ */
+ngx_int_t ngx_http_goosebit_pg_send_call(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_call_e index, const char *const *values,
+    const int *lengths, ngx_uint_t prepared);
+
 /* to the spare ones; the caller has taken it from its queue */
 void ngx_http_goosebit_pg_release(ngx_http_goosebit_pg_entry_t *entry);
+
+
+/* _pg_value.c */
+
+/*
+ * The next parameter, of that type (0: the call's, whatever it is), as an array
+ * of n elements: room for size bytes, of their lengths (put32; -1: NULL) and
+ * themselves.  NULL: q is invalid, for want of memory.
+ */
+u_char *ngx_http_goosebit_pg_array(ngx_http_goosebit_pg_query_t *q, Oid type,
+    Oid element, ngx_uint_t n, size_t size);
+u_char *ngx_http_goosebit_pg_put32(u_char *p, uint32_t n);
+
+/* how many elements such a parameter has; leaves their bytes in array */
+ngx_uint_t ngx_http_goosebit_pg_elements(ngx_str_t *array);
+
+
+/* _pg_merge.c */
+
+/*
+ * Sends those of a batch that are one call together, if that pays.  NGX_OK:
+ * whatever has an entry was sent.  NGX_ERROR: as above.
+ */
+ngx_int_t ngx_http_goosebit_pg_merge(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n);
 
 
 /* _pg_result.c */

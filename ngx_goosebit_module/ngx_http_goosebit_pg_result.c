@@ -13,12 +13,16 @@ static void ngx_http_goosebit_pg_synced(ngx_http_goosebit_pg_conn_t *conn,
 static void ngx_http_goosebit_pg_answer(ngx_http_goosebit_pg_conn_t *conn,
     ngx_queue_t *queue, ngx_uint_t told);
 static void ngx_http_goosebit_pg_fail_held(ngx_http_goosebit_pg_conn_t *conn);
+static void ngx_http_goosebit_pg_fail_entry(
+    ngx_http_goosebit_pg_entry_t *entry);
 static ngx_uint_t ngx_http_goosebit_pg_count(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_entry_t *sync,
     ngx_uint_t *failed);
 static void ngx_http_goosebit_pg_repeat_alone(
     ngx_http_goosebit_pg_conn_t *conn);
 static void ngx_http_goosebit_pg_ended(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_pg_entry_t *entry);
+static ngx_http_goosebit_pg_query_t *ngx_http_goosebit_pg_whose(
     ngx_http_goosebit_pg_entry_t *entry);
 static void ngx_http_goosebit_pg_who(ngx_http_goosebit_pg_conn_t *conn,
     PGresult *res);
@@ -229,17 +233,24 @@ ngx_http_goosebit_pg_fail_held(ngx_http_goosebit_pg_conn_t *conn)
 
         entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
 
-        if (entry->query) {
-            ngx_http_goosebit_pg_fail(entry->query,
-                                      NGX_HTTP_SERVICE_UNAVAILABLE);
-        }
-
+        ngx_http_goosebit_pg_fail_entry(entry);
         ngx_http_goosebit_pg_release(entry);
     }
 }
 
 
-/* the transaction's statements, and whether one of them or its end failed */
+static void
+ngx_http_goosebit_pg_fail_entry(ngx_http_goosebit_pg_entry_t *entry)
+{
+    ngx_http_goosebit_pg_query_t  *q;
+
+    while ((q = ngx_http_goosebit_pg_whose(entry)) != NULL) {
+        ngx_http_goosebit_pg_fail(q, NGX_HTTP_SERVICE_UNAVAILABLE);
+    }
+}
+
+
+/* the transaction's queries, and whether one of them or its end failed */
 
 static ngx_uint_t
 ngx_http_goosebit_pg_count(ngx_http_goosebit_pg_conn_t *conn,
@@ -268,7 +279,7 @@ ngx_http_goosebit_pg_count(ngx_http_goosebit_pg_conn_t *conn,
             sync->res = NULL;
         }
 
-        n++;
+        n += entry->rows ? entry->rows : 1;
     }
 
     return n;
@@ -309,20 +320,18 @@ ngx_http_goosebit_pg_repeat_alone(ngx_http_goosebit_pg_conn_t *conn)
          item = ngx_queue_next(item))
     {
         entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
-        q = entry->query;
 
-        if (q == NULL) {
-            continue;
+        while ((q = ngx_http_goosebit_pg_whose(entry)) != NULL) {
+
+            if (stale) {
+                q->prepared = 1;
+
+            } else {
+                q->alone = 1;
+            }
+
+            ngx_http_goosebit_pg_again(q);
         }
-
-        if (stale) {
-            q->prepared = 1;
-
-        } else {
-            q->alone = 1;
-        }
-
-        ngx_http_goosebit_pg_again(q);
     }
 }
 
@@ -360,22 +369,33 @@ ngx_http_goosebit_pg_ended(ngx_http_goosebit_pg_conn_t *conn,
         (void) ngx_http_goosebit_pg_send_statement(conn, entry->call);
     }
 
-    q = entry->query;
+    while ((q = ngx_http_goosebit_pg_whose(entry)) != NULL) {
 
-    if (q == NULL) {
-        return;
-    }
+        if (q->row < (ngx_uint_t) PQntuples(entry->res)
+            || q->index == NGX_HTTP_GOOSEBIT_CALL_STATUS)
+        {
+            ngx_http_goosebit_pg_finish(q, NGX_HTTP_OK, entry->res);
+            continue;
+        }
 
-    if (PQntuples(entry->res) == 0
-        && q->index != NGX_HTTP_GOOSEBIT_CALL_STATUS)
-    {
         ngx_log_error(NGX_LOG_ERR, conn->pg->log, 0,
                       "goosebit: %s returned no row", q->call->name);
         ngx_http_goosebit_pg_finish(q, NGX_HTTP_INTERNAL_SERVER_ERROR, NULL);
-        return;
+    }
+}
+
+
+/* who waits for it; NULL: nobody, any more */
+
+static ngx_http_goosebit_pg_query_t *
+ngx_http_goosebit_pg_whose(ngx_http_goosebit_pg_entry_t *entry)
+{
+    if (ngx_queue_empty(&entry->queries)) {
+        return NULL;
     }
 
-    ngx_http_goosebit_pg_finish(q, NGX_HTTP_OK, entry->res);
+    return ngx_queue_data(ngx_queue_head(&entry->queries),
+                          ngx_http_goosebit_pg_query_t, queue);
 }
 
 
@@ -429,7 +449,7 @@ ngx_http_goosebit_pg_error(ngx_http_goosebit_pg_conn_t *conn,
     ngx_uint_t                     status, level;
     ngx_http_goosebit_pg_query_t  *q;
 
-    q = entry->query;
+    q = ngx_http_goosebit_pg_whose(entry);
     res = entry->res;
 
     if (ngx_http_goosebit_pg_is_stale(res)) {
@@ -497,20 +517,17 @@ ngx_http_goosebit_pg_forget(ngx_http_goosebit_pg_conn_t *conn)
         ngx_queue_remove(item);
 
         entry = ngx_queue_data(item, ngx_http_goosebit_pg_entry_t, queue);
-        q = entry->query;
+        q = ngx_http_goosebit_pg_whose(entry);
 
-        if (q == NULL) {
-            ngx_http_goosebit_pg_release(entry);
-            continue;
-        }
-
-        if (q->call->class == NGX_HTTP_GOOSEBIT_CLASS_READ && !q->retried) {
+        if (q && q->call->class == NGX_HTTP_GOOSEBIT_CLASS_READ
+            && !q->retried)
+        {
             q->retried = 1;
             ngx_http_goosebit_pg_again(q);
 
         } else {
             /* it may have been committed: the device is to ask again */
-            ngx_http_goosebit_pg_fail(q, NGX_HTTP_SERVICE_UNAVAILABLE);
+            ngx_http_goosebit_pg_fail_entry(entry);
         }
 
         ngx_http_goosebit_pg_release(entry);

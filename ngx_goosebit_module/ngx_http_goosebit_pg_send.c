@@ -28,8 +28,6 @@ static void ngx_http_goosebit_pg_end_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_goosebit_pg_send_query(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t *q,
     ngx_http_goosebit_pg_how_e how);
-static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_busy(
-    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_call_e index);
 static ngx_http_goosebit_pg_entry_t *ngx_http_goosebit_pg_send_sync(
     ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_how_e how);
 
@@ -68,6 +66,8 @@ ngx_http_goosebit_pg_entry(ngx_http_goosebit_pg_conn_t *conn,
 
     ngx_memzero(entry, sizeof(ngx_http_goosebit_pg_entry_t));
 
+    ngx_queue_init(&entry->queries);
+
     entry->type = type;
     entry->conn = conn;
     entry->generation = conn->generation;
@@ -86,13 +86,15 @@ ngx_http_goosebit_pg_entry(ngx_http_goosebit_pg_conn_t *conn,
 void
 ngx_http_goosebit_pg_release(ngx_http_goosebit_pg_entry_t *entry)
 {
+    ngx_queue_t                  *item;
     ngx_http_goosebit_pg_conn_t  *conn;
 
     conn = entry->conn;
 
-    if (entry->query) {
-        entry->query->entry = NULL;
-        entry->query = NULL;
+    while (!ngx_queue_empty(&entry->queries)) {
+        item = ngx_queue_head(&entry->queries);
+        ngx_http_goosebit_pg_unsend(ngx_queue_data(item,
+                                       ngx_http_goosebit_pg_query_t, queue));
     }
 
     if (entry->res) {
@@ -255,8 +257,14 @@ ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
         goto failed;
     }
 
+    if (ngx_http_goosebit_pg_merge(conn, list, n) != NGX_OK) {
+        goto failed;
+    }
+
     for (i = 0; i < n; i++) {
-        if (ngx_http_goosebit_pg_send_query(conn, list[i], how) != NGX_OK) {
+        if (list[i]->entry == NULL
+            && ngx_http_goosebit_pg_send_query(conn, list[i], how) != NGX_OK)
+        {
             goto failed;
         }
 
@@ -286,12 +294,6 @@ failed:
 
     for (i = 0; i < n; i++) {
         q = list[i];
-        entry = q->entry;
-
-        if (entry) {
-            entry->query = NULL;
-            q->entry = NULL;
-        }
 
         if (q->retried) {
             ngx_http_goosebit_pg_fail(q, NGX_HTTP_SERVICE_UNAVAILABLE);
@@ -429,43 +431,62 @@ static ngx_int_t
 ngx_http_goosebit_pg_send_query(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_query_t *q, ngx_http_goosebit_pg_how_e how)
 {
-    int                              rc;
-    ngx_http_goosebit_pg_entry_t    *entry;
-    ngx_http_goosebit_call_e         index;
-    const ngx_http_goosebit_call_t  *call;
-
-    static const int  binary[NGX_HTTP_GOOSEBIT_CALL_PARAMS] = {
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
-    };
+    ngx_http_goosebit_call_e       index;
+    ngx_http_goosebit_pg_entry_t  *entry;
 
     index = (how == NGX_HTTP_GOOSEBIT_PG_HELD)
             ? NGX_HTTP_GOOSEBIT_CALL_START_HELD : q->index;
-    call = ngx_http_goosebit_call(index);
 
     entry = ngx_http_goosebit_pg_busy(conn, index);
     if (entry == NULL) {
         return NGX_ERROR;
     }
 
-    entry->query = q;
-    q->entry = entry;
+    ngx_http_goosebit_pg_expect(entry, q);
 
-    /* one that met a stale statement must not meet another */
+    return ngx_http_goosebit_pg_send_call(conn, index, q->values, q->lengths,
+                                          !q->prepared);
+}
 
-    if (conn->prepared[index] && !q->prepared) {
-        rc = PQsendQueryPrepared(conn->db, call->name, call->nparams,
-                                 q->values, q->lengths, binary, 1);
+
+ngx_int_t
+ngx_http_goosebit_pg_send_call(ngx_http_goosebit_pg_conn_t *conn,
+    ngx_http_goosebit_call_e index, const char *const *values,
+    const int *lengths, ngx_uint_t prepared)
+{
+    int                              rc;
+    const ngx_http_goosebit_call_t  *call;
+
+    static const int  binary[NGX_HTTP_GOOSEBIT_CALL_PARAMS] = {
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+    };
+
+    call = ngx_http_goosebit_call(index);
+
+    if (conn->prepared[index] && prepared) {
+        rc = PQsendQueryPrepared(conn->db, call->name, call->nparams, values,
+                                 lengths, binary, 1);
 
     } else {
         rc = PQsendQueryParams(conn->db, call->sql, call->nparams,
-                               call->types, q->values, q->lengths, binary, 1);
+                               call->types, values, lengths, binary, 1);
     }
 
     return rc ? NGX_OK : NGX_ERROR;
 }
 
 
-static ngx_http_goosebit_pg_entry_t *
+void
+ngx_http_goosebit_pg_expect(ngx_http_goosebit_pg_entry_t *entry,
+    ngx_http_goosebit_pg_query_t *q)
+{
+    ngx_queue_insert_tail(&entry->queries, &q->queue);
+    q->entry = entry;
+    q->row = 0;
+}
+
+
+ngx_http_goosebit_pg_entry_t *
 ngx_http_goosebit_pg_busy(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_call_e index)
 {

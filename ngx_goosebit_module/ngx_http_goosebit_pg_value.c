@@ -3,7 +3,7 @@
  * functions: big endian; array_recv() for arrays).
  */
 
-#include "ngx_http_goosebit_pg.h"
+#include "ngx_http_goosebit_pg_conn.h"
 
 
 /* of an array: dimensions, null flag, type; and of its one dimension */
@@ -13,13 +13,10 @@
 
 static ngx_uint_t ngx_http_goosebit_pg_next(ngx_http_goosebit_pg_query_t *q,
     Oid type);
-static u_char *ngx_http_goosebit_pg_array(ngx_http_goosebit_pg_query_t *q,
-    Oid type, Oid element, ngx_uint_t n, size_t size);
-static u_char *ngx_http_goosebit_pg_put32(u_char *p, uint32_t n);
 static u_char *ngx_http_goosebit_pg_put64(u_char *p, uint64_t n);
 static uint32_t ngx_http_goosebit_pg_get32(const u_char *p);
 static ngx_int_t ngx_http_goosebit_pg_column(
-    ngx_http_goosebit_pg_result_t *result, ngx_uint_t row,
+    ngx_http_goosebit_pg_result_t *result, ngx_uint_t *row,
     const char *column, ngx_uint_t *n);
 
 
@@ -222,9 +219,7 @@ ngx_http_goosebit_pg_next(ngx_http_goosebit_pg_query_t *q, Oid type)
 }
 
 
-/* room for n elements, size bytes in all, their lengths included */
-
-static u_char *
+u_char *
 ngx_http_goosebit_pg_array(ngx_http_goosebit_pg_query_t *q, Oid type,
     Oid element, ngx_uint_t n, size_t size)
 {
@@ -264,7 +259,28 @@ ngx_http_goosebit_pg_array(ngx_http_goosebit_pg_query_t *q, Oid type,
 }
 
 
-static u_char *
+ngx_uint_t
+ngx_http_goosebit_pg_elements(ngx_str_t *array)
+{
+    ngx_uint_t  n;
+
+    n = 0;
+
+    if (array->len > NGX_HTTP_GOOSEBIT_PG_ARRAY) {
+        n = ngx_http_goosebit_pg_get32(array->data
+                                       + NGX_HTTP_GOOSEBIT_PG_ARRAY);
+        array->data += NGX_HTTP_GOOSEBIT_PG_ARRAY + NGX_HTTP_GOOSEBIT_PG_DIM;
+        array->len -= NGX_HTTP_GOOSEBIT_PG_ARRAY + NGX_HTTP_GOOSEBIT_PG_DIM;
+
+    } else {
+        array->len = 0;
+    }
+
+    return n;
+}
+
+
+u_char *
 ngx_http_goosebit_pg_put32(u_char *p, uint32_t n)
 {
     *p++ = (u_char) (n >> 24);
@@ -293,15 +309,19 @@ ngx_http_goosebit_pg_get32(const u_char *p)
 }
 
 
+/* row: of the query's rows, then of res */
+
 static ngx_int_t
 ngx_http_goosebit_pg_column(ngx_http_goosebit_pg_result_t *result,
-    ngx_uint_t row, const char *column, ngx_uint_t *n)
+    ngx_uint_t *row, const char *column, ngx_uint_t *n)
 {
     ngx_uint_t  i, last;
 
-    if (result->res == NULL || row >= result->rows) {
+    if (result->res == NULL || *row >= result->rows) {
         return NGX_ERROR;
     }
+
+    *row += result->first;
 
     /* PQfnumber() would copy the name and fold its case, each time */
 
@@ -310,7 +330,7 @@ ngx_http_goosebit_pg_column(ngx_http_goosebit_pg_result_t *result,
     for (i = 0; i < last; i++) {
         if (ngx_strcmp(PQfname(result->res, i), column) == 0) {
             *n = i;
-            return PQgetisnull(result->res, row, i) ? NGX_DECLINED : NGX_OK;
+            return PQgetisnull(result->res, *row, i) ? NGX_DECLINED : NGX_OK;
         }
     }
 
@@ -330,7 +350,7 @@ ngx_http_goosebit_pg_text(ngx_http_goosebit_pg_result_t *result,
 
     ngx_str_null(value);
 
-    rc = ngx_http_goosebit_pg_column(result, row, column, &n);
+    rc = ngx_http_goosebit_pg_column(result, &row, column, &n);
 
     if (rc != NGX_OK) {
         return rc;
@@ -363,7 +383,7 @@ ngx_http_goosebit_pg_bigint(ngx_http_goosebit_pg_result_t *result,
 
     *value = 0;
 
-    rc = ngx_http_goosebit_pg_column(result, row, column, &n);
+    rc = ngx_http_goosebit_pg_column(result, &row, column, &n);
 
     if (rc != NGX_OK) {
         return rc;
@@ -462,7 +482,7 @@ ngx_http_goosebit_pg_texts(ngx_http_goosebit_pg_result_t *result,
 
     *value = NULL;
 
-    rc = ngx_http_goosebit_pg_column(result, row, column, &n);
+    rc = ngx_http_goosebit_pg_column(result, &row, column, &n);
 
     if (rc != NGX_OK) {
         return rc;

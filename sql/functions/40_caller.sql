@@ -27,6 +27,35 @@ COMMENT ON FUNCTION goosebit.caller_refused IS
     'what caller() answers where nobody is let in';
 
 
+-- What lets most in: NGINX vouches, or nobody is asked. Inlined, here and where
+-- many are asked for at once.
+CREATE FUNCTION goosebit.caller_at_once(scheme text, mode text,
+                                        blocked boolean)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT blocked IS NOT TRUE
+           AND (scheme = 'proven'
+                OR mode = 'off' AND scheme IS DISTINCT FROM 'refused')
+$$;
+COMMENT ON FUNCTION goosebit.caller_at_once IS
+    'whether a known tenant''s device is let in whatever its credential';
+
+
+-- The same.
+CREATE FUNCTION goosebit.caller_by_token(scheme text, mode text,
+                                         blocked boolean, credential bytea,
+                                         token bytea)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT blocked IS NOT TRUE AND mode IN ('strict', 'lax', 'setup')
+           AND credential = token AND scheme IN ('target', 'external')
+$$;
+COMMENT ON FUNCTION goosebit.caller_by_token IS
+    'whether a device''s own token lets it in';
+
+
 -- Finds tenant and device and checks the credential. Everyone refused gets
 -- the same 401, known or not. Digests are compared, so timing tells nothing
 -- of a token. whole asks for the device's row: most need but its id, or read it
@@ -73,9 +102,8 @@ BEGIN
     -- Each expression is set up anew in each transaction, those that are not
     -- reached are not: what lets most in is asked first, at once. Each branch
     -- that lets in says whom: NULL, as for a mode that is none, lets nobody in.
-    IF t_id IS NOT NULL AND d.blocked IS NOT TRUE
-       AND (scheme = 'proven'
-            OR mode = 'off' AND scheme IS DISTINCT FROM 'refused')
+    IF t_id IS NOT NULL
+       AND goosebit.caller_at_once(scheme, mode, d.blocked)
     THEN
         NULL;
     ELSIF t_id IS NULL THEN
@@ -85,8 +113,8 @@ BEGIN
         RETURN goosebit.caller_refused(401, 'external');
     ELSIF d.blocked OR scheme = 'refused' THEN
         RETURN goosebit.caller_refused(401, 'unauthorized');
-    ELSIF mode IN ('strict', 'lax', 'setup') AND credential = d.token
-          AND scheme IN ('target', 'external')
+    ELSIF goosebit.caller_by_token(scheme, mode, d.blocked, credential,
+                                   d.token)
     THEN
         NULL;
     ELSIF scheme = 'gateway' AND credential = t_token

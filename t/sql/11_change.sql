@@ -227,6 +227,8 @@ FROM goosebit.device d, unnest(ARRAY[
     $$SELECT goosebit_ddi.feedback('acme', %1$L, NULL, NULL, 'setup', 'deployment', %2$L, 'closed', 'success', NULL, NULL, '{}')$$,
     $$SELECT goosebit_ddi.feedback('acme', %1$L, NULL, NULL, 'setup', 'deployment', %2$L, 'closed', 'failure', NULL, NULL, '{}')$$,
     $$SELECT goosebit_ddi.feedback('acme', %1$L, NULL, NULL, 'setup', 'cancel', %2$L, 'closed', 'failure', NULL, NULL, '{}')$$,
+    $$SELECT goosebit_ddi.batch('{acme}', ARRAY[%1$L], '{NULL}', '{NULL}', '{setup}', '{deployment}', ARRAY[%2$L]::int[], '{proceeding}', '{none}', '{NULL}', '{NULL}', '{}', '{0,0}', '{NULL}')$$,
+    $$SELECT goosebit_ddi.batch('{acme}', ARRAY[%1$L], '{NULL}', '{NULL}', '{setup}', '{deployment}', ARRAY[%2$L]::int[], '{closed}', '{failure}', '{NULL}', '{NULL}', '{}', '{0,0}', '{NULL}')$$,
     $$SELECT goosebit_ddi.confirmation_feedback('acme', %1$L, NULL, NULL, 'setup', %2$L, 'confirmed', NULL, '{}')$$,
     $$SELECT goosebit_ddi.auto_confirm('acme', %L, NULL, NULL, 'setup', true, NULL, NULL)$$,
     $$SELECT goosebit_ddi.installed_version('acme', %L, NULL, NULL, 'setup', 'os', '0.1.0')$$

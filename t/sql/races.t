@@ -60,6 +60,30 @@ sub feedback {
 }
 
 
+# The same and deploymentBase, as elements of a batch: [DEVICE, ID, EXECUTION,
+# FINISHED], without the last two to read, without an ID to be locked alone.
+sub batch {
+    my @of = @_;
+    my $array = sub { my ($type, @values) = @_;
+        return 'array[' . join(', ', map { $_ // 'null' } @values)
+            . "]::${type}[]" };
+    my $text = sub { my ($i) = @_;
+        return $array->('text', map { defined $_->[$i] ? "'$_->[$i]'" : undef }
+            @of) };
+
+    return 'select status from goosebit_ddi.batch(' . join(', ',
+        $array->('text', map { "'default'" } @of), $text->(0),
+        $array->('text', map { undef } @of),
+        $array->('bytea', map { undef } @of),
+        $array->('text', map { "'off'" } @of),
+        $array->('text', map { defined $_->[2] ? "'deployment'" : undef } @of),
+        $array->('int', map { $_->[1] } @of), $text->(2), $text->(3),
+        ($array->('int', map { undef } @of)) x 2, "'{}'",
+        $array->('int', map { 0 } 0 .. @of), $array->('int', map { undef } @of))
+        . ')';
+}
+
+
 sub open_action {
     my ($device) = @_;
     return $s->value("select open_action_id from goosebit.device"
@@ -107,46 +131,101 @@ subtest 'two final feedbacks at once' => sub {
 # its lock was awaited is found where it is by then.
 subtest 'an operator changes the rows that a device waits for' => sub {
     rollout('moved');
-    my ($one) = devices('moved', 1);
+    my ($one, $two) = devices('moved', 2);
     my $b = $sessions[0];
     my $operator = $s->psql;
     my ($id, $n) = (0, 0);
+    my @started = ('deploymentBase', 'open|registered|f|f');
+    my @read = (200, 'open|registered|t|f');
+    my @runs = (200, 'running|running|t|t');
+    my @done = (200, 'finished|finished|t|t');
 
     for (
-        [sub { start($one) }, 'deploymentBase', 'open|registered|f|f'],
-        [sub { call('status', 'deployment_base', $one, $id, 0) }, 200,
-            'open|registered|t|f'],
-        [sub { feedback($one, $id, 'proceeding', 'none') }, 200,
-            'running|running|t|t'],
-        [sub { feedback($one, $id, 'closed', 'success') }, 200,
-            'finished|finished|t|t'],
+        [$one, sub { start($one) }, @started],
+        [$one, sub { call('status', 'deployment_base', $one, $id, 0) }, @read],
+        [$one, sub { feedback($one, $id, 'proceeding', 'none') }, @runs],
+        [$one, sub { feedback($one, $id, 'closed', 'success') }, @done],
+        [$two, sub { start($two) }, @started],
+        [$two, sub { batch([$two, $id]) }, @read],
+        [$two, sub { batch([$two, $id, 'proceeding', 'none']) }, @runs],
+        [$two, sub { batch([$two, $id, 'closed', 'success']) }, @done],
     ) {
-        my ($call, $answer, $is) = @$_;
+        my ($device, $call, $answer, $is) = @$_;
+        my $starts = $answer eq 'deploymentBase';
+        $id = 0 if $starts;
         my $sql = $call->();
         $n++;
         $operator->query('begin');
         $operator->query("update goosebit.device set name = 'name $n'"
-            . " where controller_id = '$one'");
+            . " where controller_id = '$device'");
         $operator->query("update goosebit.action set deadline = $n"
             . " where id = $id");
         $b->send($sql);
         ok($b->blocked($s), "$answer waits");
         $operator->query('commit');
         is($b->result, $answer, 'and is done');
-        $id ||= open_action($one);
+        $id ||= open_action($device);
         is($s->value("select concat_ws('|', a.state, d.state,
             a.fetched_at is not null, d.log_from > 0)
             from goosebit.device d
             join goosebit.action a on a.device_id = d.id
-            where d.controller_id = '$one'"), $is,
+            where d.controller_id = '$device'"), $is,
             'to both rows');
         is($s->value("select d.name || ' ' || a.deadline from goosebit.device d
             join goosebit.action a on a.device_id = d.id
-            where d.controller_id = '$one'"),
-            "name $n " . ($n > 1 ? $n : 86400),
+            where d.controller_id = '$device'"),
+            "name $n " . ($starts ? 86400 : $n),
             'which keep what the operator did');
     }
     $operator->quit;
+};
+
+
+# A batch locks its devices one after the other as they stand in it, whatever it
+# does with them, and whoever is not let in not at all.
+subtest 'a batch takes its locks in its own order' => sub {
+    rollout('turns');
+    my ($first, $waits, $last) = devices('turns', 3);
+    my $b = $sessions[0];
+    my $other = $s->psql;
+    my %id;
+    for ($first, $waits, $last) {
+        $b->query(start($_));
+        $id{$_} = open_action($_);
+    }
+    $s->sql("update goosebit.device set blocked = true"
+        . " where controller_id = '$last'");
+    my $locked = sub { $s->value("select count(*) from (select from
+        goosebit.device where controller_id = '$_[0]'
+        for update skip locked) x") == 0 };
+
+    for my $of ([[$first], [$last, 11], [$waits, $id{$waits}, 'proceeding',
+                 'none']], [[$first, $id{$first}], [$waits]]) {
+        $other->query('begin');
+        $other->query("select from goosebit.device
+            where controller_id = '$waits' for update");
+        $b->send(batch(@$of));
+        ok($b->blocked($s), 'the batch waits');
+        ok($locked->($first), 'the one before is locked');
+        ok(!$locked->($last), 'the one who is not let in is not');
+        $other->query('commit');
+        ok($b->result, 'and goes on');
+
+        $other->query('begin');
+        $other->query("select from goosebit.device
+            where controller_id = '$waits' for update");
+        $b->send(batch(reverse @$of));
+        ok($b->blocked($s), 'the other way round it waits, too');
+        ok(!$locked->($first), 'with none locked');
+        $other->query('commit');
+        ok($b->result, 'and goes on');
+    }
+    $s->sql("update goosebit.device set blocked = false"
+        . " where controller_id = '$last'");
+    is_deeply([split /\n/, $b->query(batch(map { [$_, $id{$_}, 'closed',
+        'success'] } $first, $waits, $last))], [(200) x 3],
+        'all end at once');
+    $other->quit;
 };
 
 

@@ -193,6 +193,11 @@ ngx_http_goosebit_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
+    if (db->gather > db->timeout) {
+        return "has a gather that is longer than timeout: who waits alone "
+               "would never be sent";
+    }
+
     return ngx_http_goosebit_config_once(cf, 2);
 }
 

@@ -140,7 +140,7 @@ ok($s->reload, 'a reload without requests waits for nothing');
     is($s->get(ddi('d1'))->{status}, 200, 'and serve');
     spew($yaml, $good);
 
-    $s->allow_log(qr/(?:invalid|duplicate) parameter|is duplicate|in the database host/);
+    $s->allow_log(qr/(?:invalid|duplicate) parameter|is duplicate|in the database host|gather/);
     for (
         ['connections=0', qr/invalid parameter "connections=0"/],
         ['connections=x', qr/invalid parameter "connections=x"/],
@@ -148,6 +148,7 @@ ok($s->reload, 'a reload without requests waits for nothing');
         ['timeout=', qr/invalid parameter "timeout="/],
         ['timeout=1x', qr/invalid parameter "timeout=1x"/],
         ['gather=-1', qr/invalid parameter "gather=-1"/],
+        ['gather=3s timeout=2s', qr/gather that is longer than timeout/],
         ['prepare=maybe', qr/invalid parameter "prepare=maybe"/],
         ['what=1', qr/invalid parameter "what=1"/],
         ['nothing', qr/invalid parameter "nothing"/],

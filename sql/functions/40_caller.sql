@@ -56,6 +56,19 @@ COMMENT ON FUNCTION goosebit.caller_by_token IS
     'whether a device''s own token lets it in';
 
 
+-- And what is left: without it, and the two above, caller() says no.
+CREATE FUNCTION goosebit.caller_else(scheme text, mode text, blocked boolean,
+                                     token bytea)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT blocked IS NOT TRUE
+           AND (scheme = 'gateway' OR mode = 'external' OR token IS NULL)
+$$;
+COMMENT ON FUNCTION goosebit.caller_else IS
+    'whether a device may be let in though not at once nor by its token';
+
+
 -- Finds tenant and device and checks the credential. Everyone refused gets
 -- the same 401, known or not. Digests are compared, so timing tells nothing
 -- of a token. whole asks for the device's row: most need but its id, or read it

@@ -92,7 +92,9 @@ DECLARE
     i       int := 0;
 BEGIN
     -- Who is not let in locks nothing. caller() has the last word on those who
-    -- are let in for other reasons than most.
+    -- are let in for other reasons than most. It knows the device as it was when
+    -- this began: what is asked of x is asked again of a row that has changed
+    -- while locks were awaited, those of the devices before it, too.
     SELECT pg_catalog.array_agg(t.id), pg_catalog.array_agg(t.name),
            pg_catalog.array_agg(d.id), pg_catalog.array_agg(d.place)
     INTO tenants, names, devices, places
@@ -108,9 +110,10 @@ BEGIN
           AND (goosebit.caller_at_once(scheme[u.n], t.mode, x.blocked)
                OR goosebit.caller_by_token(scheme[u.n], t.mode, x.blocked,
                                            credential[u.n], x.token)
-               OR (goosebit.caller(batch.tenant[u.n], u.device, scheme[u.n],
-                                   credential[u.n], batch.auth[u.n])).status
-                  = 200)
+               OR goosebit.caller_else(scheme[u.n], t.mode, x.blocked, x.token)
+                  AND (goosebit.caller(batch.tenant[u.n], u.device,
+                                       scheme[u.n], credential[u.n],
+                                       batch.auth[u.n])).status = 200)
         OFFSET 0
         FOR NO KEY UPDATE) d ON true;
 

@@ -229,6 +229,45 @@ subtest 'a batch takes its locks in its own order' => sub {
 };
 
 
+# Who is refused by the time that its turn comes is refused in a batch, too:
+# what let it in when the batch began is not asked again by itself.
+subtest 'an operator refuses devices of a batch that waits for another' => sub {
+    rollout('refused');
+    my ($waits, $blocked, $token, $last) = devices('refused', 4);
+    my $b = $sessions[0];
+    my $operator = $s->psql;
+    my %id;
+    for ($waits, $blocked, $token, $last) {
+        $b->query(start($_));
+        $id{$_} = open_action($_);
+    }
+    $operator->query('begin');
+    $operator->query("select from goosebit.device
+        where controller_id = '$waits' for update");
+    $b->send(batch(map { [$_, $id{$_}, 'proceeding', 'none'] }
+        $waits, $blocked, $token, $last) =~ s/'off'/'lax'/gr);
+    ok($b->blocked($s), 'the batch waits');
+    $s->sql("update goosebit.device set blocked = true"
+        . " where controller_id = '$blocked'");
+    $s->sql("update goosebit.device set token = sha256('secret')"
+        . " where controller_id = '$token'");
+    $operator->query('commit');
+    is_deeply([split /\n/, $b->result], [200, 401, 401, 200],
+        'who is blocked, and who has a token now, are not let in');
+    is($s->value("select string_agg(a.statuses || a.state, ' '
+            order by d.controller_id <> '$waits', d.controller_id)
+        from goosebit.action a join goosebit.device d on d.id = a.device_id
+        where d.feed = 'refused'"), '1running 0open 0open 1running',
+        'nor heard');
+    $s->sql("update goosebit.device set blocked = false"
+        . " where controller_id = '$blocked'");
+    is_deeply([split /\n/, $b->query(batch(map { [$_, $id{$_}, 'closed',
+        'success'] } $waits, $blocked, $token, $last))], [(200) x 4],
+        'all end, so that they are in nobody\'s way');
+    $operator->quit;
+};
+
+
 subtest 'sixteen finals of sixteen devices, each sent twice' => sub {
     my $r = rollout('many');
     my @devices = devices('many', 16);

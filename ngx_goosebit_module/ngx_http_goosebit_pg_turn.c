@@ -10,8 +10,8 @@
 #define NGX_HTTP_GOOSEBIT_PG_DEPTH  256
 #define NGX_HTTP_GOOSEBIT_PG_BATCH  256
 
-/* larger batches are hardly cheaper, and not waited for */
-#define NGX_HTTP_GOOSEBIT_PG_ENOUGH  16
+/* larger batches are little cheaper, and not waited for */
+#define NGX_HTTP_GOOSEBIT_PG_ENOUGH  32
 
 
 static void ngx_http_goosebit_pg_answer_failed(ngx_http_goosebit_pg_t *pg);

@@ -64,7 +64,7 @@ COMMENT ON FUNCTION goosebit.batch_told IS 'feedback()''s row in a batch';
 -- details has the lines of all, and ends where each one's end, after a 0.
 --
 -- What is of the usual kind is read, judged and written together, which costs
--- half as much from eight on; what is not goes to those functions one by one,
+-- less from three on, and half as much with sixteen; what is not goes to those functions one by one,
 -- after it, under the locks that are held by then. Of two elements of one device
 -- the second is not, so that it comes after the first.
 --

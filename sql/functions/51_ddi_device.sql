@@ -30,7 +30,9 @@ CREATE TYPE goosebit_ddi.base_row AS (
     sha256             text,
     uri                text,
     action_status      text,
-    history            text[]
+    history            text[],
+    message            text,       -- these two as in message_row: in a batch
+    changed            boolean
 );
 
 CREATE TYPE goosebit_ddi.cancel_row AS (
@@ -281,7 +283,7 @@ BEGIN
         COALESCE(download, 'forced'), COALESCE(install, 'forced'),
         CASE WHEN a.maintenance_window IS NOT NULL THEN 'available' END,
         a.software_id, s.version, s.name, s.filename, s.size, s.sha1, s.md5,
-        s.sha256, s.uri, status, lines)::goosebit_ddi.base_row;
+        s.sha256, s.uri, status, lines, NULL, NULL)::goosebit_ddi.base_row;
 END
 $$;
 COMMENT ON FUNCTION goosebit.base_answer IS

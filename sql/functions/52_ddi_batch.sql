@@ -1,56 +1,15 @@
 -- Feedback and deploymentBase of many devices at once: what feedback() and
 -- deployment_base() do with each, for less.
 
--- The columns of both.
-CREATE TYPE goosebit_ddi.batch_row AS (
-    status             int,
-    reason             text,
-    tenant_id          int,
-    device_id          bigint,
-    tenant             text,
-    message            text,
-    changed            boolean,
-    action_id          int,
-    download           text,
-    update             text,
-    maintenance_window text,
-    software_id        int,
-    version            text,
-    name               text,
-    filename           text,
-    size               bigint,
-    sha1               text,
-    md5                text,
-    sha256             text,
-    uri                text,
-    action_status      text,
-    history            text[]
-);
-
-
--- A row of deployment_base().
-CREATE FUNCTION goosebit.batch_read(b goosebit_ddi.base_row)
-RETURNS goosebit_ddi.batch_row
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT ROW(b.status, b.reason, b.tenant_id, b.device_id, b.tenant, NULL,
-               NULL, b.action_id, b.download, b.update, b.maintenance_window,
-               b.software_id, b.version, b.name, b.filename, b.size, b.sha1,
-               b.md5, b.sha256, b.uri, b.action_status,
-               b.history)::goosebit_ddi.batch_row
-$$;
-COMMENT ON FUNCTION goosebit.batch_read IS 'deployment_base()''s row in a batch';
-
-
 -- A row of feedback().
 CREATE FUNCTION goosebit.batch_told(m goosebit_ddi.message_row)
-RETURNS goosebit_ddi.batch_row
+RETURNS goosebit_ddi.base_row
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT ROW(m.status, m.reason, m.tenant_id, m.device_id, m.tenant,
-               m.message, m.changed, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-               NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-               NULL)::goosebit_ddi.batch_row
+    SELECT ROW(m.status, m.reason, m.tenant_id, m.device_id, m.tenant, NULL,
+               NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+               NULL, NULL, NULL, NULL, m.message,
+               m.changed)::goosebit_ddi.base_row
 $$;
 COMMENT ON FUNCTION goosebit.batch_told IS 'feedback()''s row in a batch';
 
@@ -79,7 +38,7 @@ CREATE FUNCTION goosebit_ddi.batch(tenant text[], device text[], scheme text[],
                                    execution text[], finished text[],
                                    progress int[], code int[], details text[],
                                    ends int[], max_statuses int[])
-RETURNS SETOF goosebit_ddi.batch_row
+RETURNS SETOF goosebit_ddi.base_row
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -88,7 +47,7 @@ DECLARE
     names   text[];
     devices bigint[];
     places  tid[];
-    m       goosebit_ddi.batch_row;
+    m       goosebit_ddi.base_row;
     i       int := 0;
 BEGIN
     -- Who is not let in locks nothing. caller() has the last word on those who
@@ -213,10 +172,10 @@ BEGIN
         SELECT f.status,
                CASE WHEN closed THEN 'finished' WHEN reads THEN f.state
                     ELSE 'running' END,
-               f.tenant_id, f.device_id, names[n], NULL::text, NULL::boolean,
-               f.action_id, 'forced', 'forced', NULL::text, f.software,
-               s.version, s.name, s.filename, s.size, s.sha1, s.md5, s.sha256,
-               s.uri, NULL::text, NULL::text[]
+               f.tenant_id, f.device_id, names[n], f.action_id, 'forced',
+               'forced', NULL::text, f.software, s.version, s.name,
+               s.filename, s.size, s.sha1, s.md5, s.sha256, s.uri, NULL::text,
+               NULL::text[], NULL::text, NULL::boolean
         FROM f
         LEFT JOIN LATERAL (
             SELECT x.version, x.name, x.filename, x.size, x.sha1, x.md5,
@@ -229,9 +188,8 @@ BEGIN
         IF action_id[i] IS NULL THEN
             m := NULL;
         ELSIF m.status IS NULL AND resource[i] IS NULL THEN
-            m := goosebit.batch_read(goosebit_ddi.deployment_base(tenant[i],
-                device[i], scheme[i], credential[i], auth[i], action_id[i],
-                0));
+            m := goosebit_ddi.deployment_base(tenant[i], device[i], scheme[i],
+                credential[i], auth[i], action_id[i], 0);
         ELSIF m.status IS NULL THEN
             m := goosebit.batch_told(goosebit_ddi.feedback(tenant[i],
                 device[i], scheme[i], credential[i], auth[i], resource[i],

@@ -76,7 +76,7 @@ SELECT side, s.*, format('%s-%s', side, k) AS cid,
 FROM unnest('{a,b}'::text[]) AS side, t.said s;
 
 -- Who sends only itself, to be locked, has nothing else to say.
-CREATE FUNCTION t.batched() RETURNS SETOF goosebit_ddi.batch_row
+CREATE FUNCTION t.batched() RETURNS SETOF goosebit_ddi.base_row
 LANGUAGE sql AS $$
     SELECT x.* FROM (
         SELECT array_agg(tenant ORDER BY n) AS t, array_agg(cid ORDER BY n) AS d,
@@ -100,7 +100,7 @@ LANGUAGE sql AS $$
         goosebit_ddi.batch(t, d, s, c, a, r, i, e, f, p, o, l, ends, m) x
 $$;
 
-CREATE FUNCTION t.one_by_one() RETURNS SETOF goosebit_ddi.batch_row
+CREATE FUNCTION t.one_by_one() RETURNS SETOF goosebit_ddi.base_row
 LANGUAGE plpgsql AS $$
 DECLARE
     w t.who;
@@ -109,8 +109,8 @@ BEGIN
         IF w.aid IS NULL THEN
             RETURN NEXT NULL;
         ELSIF w.resource IS NULL THEN
-            RETURN NEXT goosebit.batch_read(goosebit_ddi.deployment_base(
-                w.tenant, w.cid, w.scheme, w.credential, w.auth, w.aid, 0));
+            RETURN NEXT goosebit_ddi.deployment_base(w.tenant, w.cid, w.scheme,
+                w.credential, w.auth, w.aid, 0);
         ELSE
             RETURN NEXT goosebit.batch_told(goosebit_ddi.feedback(w.tenant,
                 w.cid, w.scheme, w.credential, w.auth, w.resource, w.aid,
@@ -122,7 +122,7 @@ END $$;
 
 -- Answers, by what is the same on both sides: that of an action is its own.
 -- Columns that a kind of call does not have are not looked at.
-CREATE FUNCTION t.answers(r goosebit_ddi.batch_row[]) RETURNS text[]
+CREATE FUNCTION t.answers(r goosebit_ddi.base_row[]) RETURNS text[]
 LANGUAGE sql AS $$
     SELECT array_agg(concat_ws('|', s.k, COALESCE(x.status::text, 'none'),
                x.reason, x.tenant_id, x.device_id = (t.row('a-' || s.k)).id

@@ -44,6 +44,9 @@ static const ngx_http_goosebit_call_t  ngx_http_goosebit_calls[] = {
       "SELECT * FROM goosebit_ddi.start($1, $2, $3, $4, $5, $6, $7, true)",
       NGX_HTTP_GOOSEBIT_CLASS_START, 0, 0, 7, { device, i, i } },
 
+    { call("starts", "$1, $2, $3, $4, $5, $6, $7, $8 <> 0"),
+      NGX_HTTP_GOOSEBIT_CLASS_START, 0, 0, 8, { T, T, T, Y, T, i, i, i } },
+
     { call("config_data", "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
       NGX_HTTP_GOOSEBIT_CLASS_WRITE, 0, 1, 9, { device, t, T, T, i } },
 

@@ -265,6 +265,7 @@ void ngx_http_goosebit_pg_release(ngx_http_goosebit_pg_entry_t *entry);
 u_char *ngx_http_goosebit_pg_array(ngx_http_goosebit_pg_query_t *q, Oid type,
     Oid element, ngx_uint_t n, size_t size);
 u_char *ngx_http_goosebit_pg_put32(u_char *p, uint32_t n);
+uint32_t ngx_http_goosebit_pg_get32(const u_char *p);
 
 /* how many elements such a parameter has; leaves their bytes in array */
 ngx_uint_t ngx_http_goosebit_pg_elements(ngx_str_t *array);
@@ -277,7 +278,8 @@ ngx_uint_t ngx_http_goosebit_pg_elements(ngx_str_t *array);
  * whatever has an entry was sent.  NGX_ERROR: as above.
  */
 ngx_int_t ngx_http_goosebit_pg_merge(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n);
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how);
 
 
 /* _pg_result.c */

@@ -1,14 +1,15 @@
 /*
  * A batch's calls as one: what PostgreSQL sets up for each call is most of its
- * cost (docs/performance.md).  The call's parameters are feedback()'s, as
- * arrays.
+ * cost (docs/performance.md).  The call's parameters are those of start() or of
+ * feedback(), as arrays where each device has its own.
  */
 
 #include "ngx_http_goosebit_pg_conn.h"
 
 
 /* for less the call of all costs more than theirs (ci/sql-cost) */
-#define NGX_HTTP_GOOSEBIT_PG_PAYS  3
+#define NGX_HTTP_GOOSEBIT_PG_STARTS_PAY  2
+#define NGX_HTTP_GOOSEBIT_PG_BATCH_PAYS  3
 
 /* parameters that every device's call begins with, and of deployment_base() */
 #define NGX_HTTP_GOOSEBIT_PG_WHO_END  5
@@ -24,16 +25,20 @@ typedef struct {
     ngx_http_goosebit_pg_query_t    *q;
     ngx_http_goosebit_pg_query_t   **list;
     ngx_uint_t                       n;
+    ngx_uint_t                       held;
     const ngx_http_goosebit_call_t  *call;
 } ngx_http_goosebit_pg_merge_t;
 
 
-static ngx_uint_t ngx_http_goosebit_pg_pays(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n);
+static ngx_http_goosebit_call_e ngx_http_goosebit_pg_merged(
+    ngx_http_goosebit_pg_conn_t *conn, ngx_http_goosebit_pg_query_t **list,
+    ngx_uint_t n);
 static ngx_uint_t ngx_http_goosebit_pg_merges(
     ngx_http_goosebit_pg_query_t *q);
 static ngx_int_t ngx_http_goosebit_pg_merge_params(
     ngx_http_goosebit_pg_merge_t *merge);
+static void ngx_http_goosebit_pg_merge_same(
+    ngx_http_goosebit_pg_merge_t *merge, ngx_uint_t param);
 static void ngx_http_goosebit_pg_merge_each(
     ngx_http_goosebit_pg_merge_t *merge, ngx_uint_t param);
 static void ngx_http_goosebit_pg_merge_texts(
@@ -49,15 +54,18 @@ static ngx_str_t ngx_http_goosebit_pg_merge_value(
 
 ngx_int_t
 ngx_http_goosebit_pg_merge(ngx_http_goosebit_pg_conn_t *conn,
-    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n)
+    ngx_http_goosebit_pg_query_t **list, ngx_uint_t n,
+    ngx_http_goosebit_pg_how_e how)
 {
     ngx_int_t                      rc;
     ngx_uint_t                     i, prepared;
     ngx_pool_t                    *pool;
+    ngx_http_goosebit_call_e       index;
     ngx_http_goosebit_pg_entry_t  *entry;
     ngx_http_goosebit_pg_merge_t   merge;
 
-    if (!ngx_http_goosebit_pg_pays(conn, list, n)) {
+    index = ngx_http_goosebit_pg_merged(conn, list, n);
+    if (index == NGX_HTTP_GOOSEBIT_CALLS) {
         return NGX_OK;
     }
 
@@ -68,8 +76,12 @@ ngx_http_goosebit_pg_merge(ngx_http_goosebit_pg_conn_t *conn,
 
     merge.list = list;
     merge.n = n;
-    merge.call = ngx_http_goosebit_call(NGX_HTTP_GOOSEBIT_CALL_FEEDBACK);
-    merge.q = ngx_http_goosebit_pg_create(pool, NGX_HTTP_GOOSEBIT_CALL_BATCH);
+    merge.held = (how == NGX_HTTP_GOOSEBIT_PG_HELD);
+    merge.call = ngx_http_goosebit_call(
+                                  (index == NGX_HTTP_GOOSEBIT_CALL_STARTS)
+                                  ? NGX_HTTP_GOOSEBIT_CALL_START
+                                  : NGX_HTTP_GOOSEBIT_CALL_FEEDBACK);
+    merge.q = ngx_http_goosebit_pg_create(pool, index);
 
     if (merge.q == NULL
         || ngx_http_goosebit_pg_merge_params(&merge) != NGX_OK)
@@ -81,7 +93,7 @@ ngx_http_goosebit_pg_merge(ngx_http_goosebit_pg_conn_t *conn,
 
     rc = NGX_ERROR;
 
-    entry = ngx_http_goosebit_pg_busy(conn, NGX_HTTP_GOOSEBIT_CALL_BATCH);
+    entry = ngx_http_goosebit_pg_busy(conn, index);
     if (entry == NULL) {
         goto done;
     }
@@ -97,9 +109,8 @@ ngx_http_goosebit_pg_merge(ngx_http_goosebit_pg_conn_t *conn,
         }
     }
 
-    rc = ngx_http_goosebit_pg_send_call(conn, NGX_HTTP_GOOSEBIT_CALL_BATCH,
-                                        merge.q->values, merge.q->lengths,
-                                        prepared);
+    rc = ngx_http_goosebit_pg_send_call(conn, index, merge.q->values,
+                                        merge.q->lengths, prepared);
 
 done:
 
@@ -109,45 +120,54 @@ done:
 }
 
 
-static ngx_uint_t
-ngx_http_goosebit_pg_pays(ngx_http_goosebit_pg_conn_t *conn,
+/* the call that takes all that can be one of these, if that pays */
+
+static ngx_http_goosebit_call_e
+ngx_http_goosebit_pg_merged(ngx_http_goosebit_pg_conn_t *conn,
     ngx_http_goosebit_pg_query_t **list, ngx_uint_t n)
 {
-    ngx_uint_t  i, merged;
+    ngx_uint_t                i, merged, pays, starts;
+    ngx_http_goosebit_call_e  index;
+
+    starts = (list[0]->call->class == NGX_HTTP_GOOSEBIT_CLASS_START);
+    index = starts ? NGX_HTTP_GOOSEBIT_CALL_STARTS
+                   : NGX_HTTP_GOOSEBIT_CALL_BATCH;
+    pays = starts ? NGX_HTTP_GOOSEBIT_PG_STARTS_PAY
+                  : NGX_HTTP_GOOSEBIT_PG_BATCH_PAYS;
 
     /*
      * A database of before has no such call.  Where nothing is prepared that
      * shows each time, and the batch is repeated one by one.
      */
 
-    if (!conn->prepared[NGX_HTTP_GOOSEBIT_CALL_BATCH]
-        && conn->pg->database->prepare)
-    {
-        return 0;
+    if (!conn->prepared[index] && conn->pg->database->prepare) {
+        return NGX_HTTP_GOOSEBIT_CALLS;
     }
 
     merged = 0;
 
     for (i = 0; i < n; i++) {
-        if (!list[i]->call->locks) {
-            return 0;
+        if (!starts && !list[i]->call->locks) {
+            return NGX_HTTP_GOOSEBIT_CALLS;
         }
 
         merged += ngx_http_goosebit_pg_merges(list[i]);
     }
 
-    return merged >= NGX_HTTP_GOOSEBIT_PG_PAYS;
+    return (merged >= pays) ? index : NGX_HTTP_GOOSEBIT_CALLS;
 }
 
 
-/* feedback, and deploymentBase without a history */
+/* starts, feedback, and deploymentBase without a history */
 
 static ngx_uint_t
 ngx_http_goosebit_pg_merges(ngx_http_goosebit_pg_query_t *q)
 {
     static u_char  none[] = { 0, 0, 0, 0 };
 
-    if (q->index == NGX_HTTP_GOOSEBIT_CALL_FEEDBACK) {
+    if (q->index == NGX_HTTP_GOOSEBIT_CALL_START
+        || q->index == NGX_HTTP_GOOSEBIT_CALL_FEEDBACK)
+    {
         return 1;
     }
 
@@ -161,18 +181,42 @@ ngx_http_goosebit_pg_merges(ngx_http_goosebit_pg_query_t *q)
 static ngx_int_t
 ngx_http_goosebit_pg_merge_params(ngx_http_goosebit_pg_merge_t *merge)
 {
+    Oid         type;
     ngx_uint_t  i;
 
     for (i = 0; i < merge->call->nparams; i++) {
-        if (merge->call->types[i] == NGX_HTTP_GOOSEBIT_OID_TEXTS) {
+        type = merge->call->types[i];
+
+        if (type == NGX_HTTP_GOOSEBIT_OID_TEXTS) {
             ngx_http_goosebit_pg_merge_texts(merge, i);
+
+        } else if (type == merge->q->call->types[merge->q->nparams]) {
+            ngx_http_goosebit_pg_merge_same(merge, i);
 
         } else {
             ngx_http_goosebit_pg_merge_each(merge, i);
         }
     }
 
+    if (merge->q->index == NGX_HTTP_GOOSEBIT_CALL_STARTS) {
+        ngx_http_goosebit_pg_add_int(merge->q, merge->held);
+    }
+
     return merge->q->invalid ? NGX_ERROR : NGX_OK;
+}
+
+
+/* a number that all have alike, as it is of the configuration */
+
+static void
+ngx_http_goosebit_pg_merge_same(ngx_http_goosebit_pg_merge_t *merge,
+    ngx_uint_t param)
+{
+    uint32_t  n;
+
+    n = ngx_http_goosebit_pg_get32((u_char *) merge->list[0]->values[param]);
+
+    ngx_http_goosebit_pg_add_int(merge->q, (int32_t) n);
 }
 
 

@@ -257,7 +257,7 @@ ngx_http_goosebit_pg_send(ngx_http_goosebit_pg_conn_t *conn,
         goto failed;
     }
 
-    if (ngx_http_goosebit_pg_merge(conn, list, n) != NGX_OK) {
+    if (ngx_http_goosebit_pg_merge(conn, list, n, how) != NGX_OK) {
         goto failed;
     }
 

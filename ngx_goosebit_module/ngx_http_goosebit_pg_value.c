@@ -14,7 +14,6 @@
 static ngx_uint_t ngx_http_goosebit_pg_next(ngx_http_goosebit_pg_query_t *q,
     Oid type);
 static u_char *ngx_http_goosebit_pg_put64(u_char *p, uint64_t n);
-static uint32_t ngx_http_goosebit_pg_get32(const u_char *p);
 static ngx_int_t ngx_http_goosebit_pg_column(
     ngx_http_goosebit_pg_result_t *result, ngx_uint_t *row,
     const char *column, ngx_uint_t *n);
@@ -301,7 +300,7 @@ ngx_http_goosebit_pg_put64(u_char *p, uint64_t n)
 }
 
 
-static uint32_t
+uint32_t
 ngx_http_goosebit_pg_get32(const u_char *p)
 {
     return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16

@@ -106,8 +106,7 @@ DECLARE
     one record;
 BEGIN
     IF dev.mode = 'rollout' THEN
-        -- The newest that counts and fits decides, paused or not. It knows its
-        -- software's hardware; only patterns have to be looked up.
+        -- The newest decides, paused or not.
         SELECT ROW(r.software_id, r.software_version, r.software_version_key,
                    'rollout', r.id, r.generation, r.type, r.confirm,
                    r.maintenance_window, COALESCE(r.deadline, 86400),
@@ -118,12 +117,7 @@ BEGIN
         FROM goosebit.rollout r
         WHERE r.tenant_id = dev.tenant_id
           AND r.feed = dev.feed
-          AND goosebit.rollout_in_force(r.state, r.start_at, at)
-          AND ((r.software_hardware -> dev.hw_model) ? dev.hw_revision
-               OR r.software_patterns
-                  AND goosebit.software_fits(r.tenant_id, r.software_id,
-                                             dev.hw_model, dev.hw_revision))
-          AND (r.filter IS NULL OR goosebit.filter_takes(dev, r))
+          AND goosebit.rollout_takes(r, dev, dev.hw_model, dev.hw_revision, at)
         ORDER BY r.id DESC
         LIMIT 1;
 
@@ -274,6 +268,28 @@ COMMENT ON FUNCTION goosebit.downgrade_refused IS
     'whether the target is older than what runs, and may not be';
 
 
+-- The last attempt of a device at a target. Inlined into the queries.
+CREATE FUNCTION goosebit.attempt_of(tenant_id int, device_id bigint,
+                                    software_id int, cause text, cause_id int)
+RETURNS TABLE (state text, generation int, type text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT x.state, x.generation, x.type
+    FROM goosebit.action x
+    WHERE x.tenant_id = $1
+      AND x.device_id = $2
+      AND x.software_id = $3
+      AND x.cause = $4
+      AND x.cause_id = $5
+      AND x.state <> 'superseded'
+      AND x.ended_at IS NOT NULL
+    ORDER BY x.id DESC
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION goosebit.attempt_of IS
+    'how the last attempt at a target ended';
+
+
 -- Why the last attempt at a target keeps it from being tried again; NULL if
 -- it does not. A supersession holds nothing, and a retry of the rollout
 -- releases whatever older generations held, but not what is done.
@@ -286,16 +302,8 @@ DECLARE
     a record;
 BEGIN
     SELECT x.state, x.generation, x.type INTO a
-    FROM goosebit.action x
-    WHERE x.tenant_id = held.tenant_id
-      AND x.device_id = held.device_id
-      AND x.software_id = held.software_id
-      AND x.cause = held.cause
-      AND x.cause_id = held.cause_id
-      AND x.state <> 'superseded'
-      AND x.ended_at IS NOT NULL
-    ORDER BY x.id DESC
-    LIMIT 1;
+    FROM goosebit.attempt_of(tenant_id, device_id, software_id, cause,
+                             cause_id) x;
 
     IF NOT FOUND THEN
         RETURN NULL;

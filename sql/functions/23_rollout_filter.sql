@@ -1,6 +1,6 @@
 -- Filters of rollouts: run for one device at its poll, where a query for each
 -- would cost too much. The answers are those of the queries (22_filter.sql):
--- t/sql/11_filter.sql compares the two.
+-- t/sql/13_filter.sql compares the two.
 
 
 CREATE FUNCTION goosebit.filter_takes(dev goosebit.device, r goosebit.rollout)

@@ -154,3 +154,19 @@ END
 $$;
 COMMENT ON FUNCTION goosebit.caller IS
     'tenant, device and whether the credential lets it in';
+
+
+CREATE FUNCTION goosebit.caller_known(tenant text, device text, scheme text,
+                                      credential bytea, auth text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    c goosebit.caller;
+BEGIN
+    c := goosebit.caller(tenant, device, scheme, credential, auth);
+    RETURN c.status = 200 AND c.next IS NULL;
+END
+$$;
+COMMENT ON FUNCTION goosebit.caller_known IS
+    'whether a device is let in and there is nothing of it to store first';

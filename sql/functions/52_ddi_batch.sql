@@ -23,9 +23,9 @@ COMMENT ON FUNCTION goosebit.batch_told IS 'feedback()''s row in a batch';
 -- details has the lines of all, and ends where each one's end, after a 0.
 --
 -- What is of the usual kind is read, judged and written together, which costs
--- less from three on, and half as much with sixteen; what is not goes to those functions one by one,
--- after it, under the locks that are held by then. Of two elements of one device
--- the second is not, so that it comes after the first.
+-- less from three on, and half as much with sixteen; what is not goes to those
+-- functions one by one, after it, under the locks that are held by then. Of two
+-- elements of one device the second is not, so that it comes after the first.
 --
 -- Each look-up is a subquery with OFFSET 0, which no plan turns inside out: so
 -- locks are taken in the order given, and a table that was empty is not read

@@ -49,7 +49,42 @@ sub configures {
         hw_model => 'board', hw_revision => 'r1', note => 'merged' } });
 }
 
+# New devices for which an update is due.
+my $fresh = 0;
+sub due {
+    my ($n) = @_;
+    my @new = map { 'new-' . $fresh++ } 1 .. $n;
+    $f->register($_, sw_version => '1.0.0') for @new;
+    return @new;
+}
+
+sub polls { asks('GET', ddi($_[0])) }
+
+# The action that an answer to a poll links to.
+sub offered {
+    my ($http) = @_;
+    my $link = ($http->response // {})->{json}{_links}{deploymentBase}{href};
+    return ($link // '') =~ m{deploymentBase/(\d+)} ? $1 : 'none';
+}
+
+# Of these, in a row.
+sub open_actions {
+    return join ' ', map { $s->value("select coalesce(open_action_id::text,
+        'none') from goosebit.device where controller_id = '$_'") } @_;
+}
+
 sub db { $front->get('/status')->{json}{db} }
+
+# Lets nobody change this device.
+sub refuse {
+    my ($id) = @_;
+    $s->sql(<<"SQL");
+create or replace function public.refuse() returns trigger language plpgsql as
+\$\$ begin raise exception 'not %', new.controller_id; end \$\$;
+create trigger refuse before update on goosebit.device for each row
+    when (new.controller_id = '$id') execute function public.refuse();
+SQL
+}
 
 # A session that holds this device's row.
 sub holds {
@@ -140,11 +175,47 @@ subtest 'one call, and an answer for each' => sub {
 };
 
 
+subtest 'one call starts all that are due' => sub {
+    for my $with (0, 1) {
+        my @new = due(4);
+        $s->sql("update goosebit.device set force_update = true
+            where controller_id = '$new[1]'");
+        $s->sql("update goosebit.device set name = 'x'
+            where controller_id = '$new[2]'");
+        calls();
+        my $from = length $s->pg_log;
+        my @sent = together(4 + $with, sub { (map { polls($_) } @new),
+            $with ? says('c', 'proceeding') : () });
+        my $write = $with ? pop @sent : undef;
+        my @links = map { offered($_) } @sent;
+        is("@links", open_actions(@new), 'each has its own');
+        unlike("@links", qr/none/, 'and one it has');
+        is(status($write), 200, 'who writes, too') if $with;
+        is_deeply(calls(qw(starts start start_held)),
+            { starts => 1, start => 0, start_held => 0 }, 'by one call');
+        like(substr($s->pg_log, $from),
+            qr/execute goosebit_starts:.*\n.*DETAIL: .*\$8 = '$with'\n/,
+            $with ? 'whose commit need not wait for the disk, as that of the'
+                  . ' write does' : 'whose commit waits for the disk');
+    }
+};
+
+
+subtest 'a start that fails takes nobody along' => sub {
+    my @new = due(3);
+    refuse($new[1]);
+    my @sent = together(3, sub { map { polls($_) } @new });
+    is_deeply([map { status($_) } @sent], [200, 503, 200], 'but the one');
+    $s->sql('drop trigger refuse on goosebit.device');
+    like(open_actions(@new), qr/\A\d+ none \d+\z/, 'the others are started');
+};
+
+
 subtest 'few are asked for as they are' => sub {
     my @sent = together(2, sub { says('c', 'proceeding'), reads('d') });
     is(status($_), 200, 'an answer') for @sent;
     is_deeply(calls(qw(batch feedback deployment_base)),
-        { batch => 0, feedback => 1, deployment_base => 2 }, 'two calls');
+        { batch => 0, feedback => 1, deployment_base => 1 }, 'two calls');
 };
 
 
@@ -159,12 +230,7 @@ subtest 'so are those beside one who is new' => sub {
 
 
 subtest 'one that fails takes nobody along' => sub {
-    $s->sql(<<'SQL');
-create function public.refuse() returns trigger language plpgsql as
-$$ begin raise exception 'not %', new.controller_id; end $$;
-create trigger refuse before update on goosebit.device for each row
-    when (new.controller_id = 'i') execute function public.refuse();
-SQL
+    refuse('i');
     my @sent = together(4, sub {
         map { says($_, 'proceeding', details => ['once']) } qw(h i j k) });
     is_deeply([map { status($_) } @sent], [200, 503, 200, 200],
@@ -210,14 +276,19 @@ subtest 'a connection that ends' => sub {
 
 
 # What is prepared is known by name, what is not by its text.
+my @new = due(4);
 for my $case (
-    ['through a pooler', 'prepare=off', '', qr/execute <unnamed>: .*batch\(/],
-    ['a database of before', '', 'drop function goosebit_ddi.batch',
-        qr/execute goosebit_feedback:(?s:.*goosebit_feedback:){2}/],
+    ['through a pooler', 'prepare=off', '', qr/execute <unnamed>: .*batch\(/,
+        qr/execute <unnamed>: .*starts\(/],
+    ['a database of before', '', 'drop function goosebit_ddi.batch;
+        drop function goosebit_ddi.starts',
+        qr/execute goosebit_feedback:(?s:.*goosebit_feedback:){2}/,
+        qr/execute goosebit_start:(?s:.*goosebit_start:)/],
 ) {
-    my ($name, $database, $sql, $re) = @$case;
+    my ($name, $database, $sql, @re) = @$case;
     subtest $name => sub {
         $s->sql($sql) if $sql;
+        my @due = splice @new, 0, 2;
         $s->nginx('stop');
         my $n = stack(with => $s, workers => 1, database => $database,
             patient => 1);
@@ -226,7 +297,9 @@ for my $case (
         calls();
         my @sent = together(3, sub { map { says($_, 'resumed') } qw(l m n) });
         is(status($_), 200, 'an answer') for @sent;
-        like($s->pg_log, $re, 'asked for as they can be');
+        @sent = together(2, sub { map { polls($_) } @due });
+        is(join(' ', map { offered($_) } @sent), open_actions(@due), 'a start');
+        like($s->pg_log, $_, 'asked for as they can be') for @re;
         $n->stop;
     };
 }

@@ -220,6 +220,7 @@ SELECT is(t.uncovered(format(what, d.controller_id, (t.act(d.controller_id)).id)
 FROM goosebit.device d, unnest(ARRAY[
     $$SELECT goosebit_ddi.register('acme', %L, 'target', sha256('t'), 'setup', 60, 1000)$$,
     $$SELECT goosebit_ddi.start('acme', %L, NULL, NULL, 'setup', 60, 1000)$$,
+    $$SELECT goosebit_ddi.starts('{acme}', ARRAY[%L], '{NULL}', '{NULL}', '{setup}', 60, 1000)$$,
     $$SELECT goosebit_ddi.config_data('acme', %L, NULL, NULL, 'setup', 'merge', '{sw_version}', '{0.5.0}', NULL)$$,
     $$SELECT goosebit_ddi.config_data('acme', %L, NULL, NULL, 'setup', 'merge', '{hw_model}', '{other}', NULL)$$,
     $$SELECT goosebit_ddi.deployment_base('acme', %1$L, NULL, NULL, 'setup', %2$L, 0)$$,
@@ -240,6 +241,10 @@ SELECT is(t.uncovered($$
     SELECT t.fb('busy', 'closed', 'failure');
     SELECT goosebit_ddi.start('acme', 'waits', NULL, NULL, 'setup', 60, 1000)
 $$), NULL, 'the start of one that waited for a slot');
+SELECT is(t.uncovered($$
+    SELECT t.fb('busy', 'closed', 'failure');
+    SELECT goosebit_ddi.starts('{acme}', '{waits}', '{NULL}', '{NULL}', '{setup}', 60, 1000)
+$$), NULL, 'the same by starts()');
 
 -- The clock.
 SELECT is(t.uncovered($$

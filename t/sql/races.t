@@ -53,6 +53,21 @@ sub start {
 }
 
 
+# The same of many.
+sub starts {
+    my ($bound, @devices) = @_;
+    my $array = sub { my ($type, @values) = @_;
+        return 'array[' . join(', ', map { $_ // 'null' } @values)
+            . "]::${type}[]" };
+    return "select coalesce(link, status::text) from goosebit_ddi.starts("
+        . join(', ', $array->('text', map { "'default'" } @devices),
+            $array->('text', map { "'$_'" } @devices),
+            $array->('text', map { undef } @devices),
+            $array->('bytea', map { undef } @devices),
+            $array->('text', map { "'off'" } @devices), 60, $bound) . ')';
+}
+
+
 sub feedback {
     my ($device, $id, $execution, $finished) = @_;
     return call('status', 'feedback', $device, "'deployment'", $id,
@@ -88,6 +103,16 @@ sub open_action {
     my ($device) = @_;
     return $s->value("select open_action_id from goosebit.device"
         . " where controller_id = '$device'");
+}
+
+
+# Ends what is open in a feed, so that it is in nobody's way.
+sub finish {
+    my ($feed) = @_;
+    together(map { feedback($_, open_action($_), 'closed', 'success') }
+        split ' ', $s->value("select coalesce(string_agg(controller_id, ' '),
+            '') from goosebit.device
+            where feed = '$feed' and open_action_id is not null"));
 }
 
 
@@ -131,7 +156,7 @@ subtest 'two final feedbacks at once' => sub {
 # its lock was awaited is found where it is by then.
 subtest 'an operator changes the rows that a device waits for' => sub {
     rollout('moved');
-    my ($one, $two) = devices('moved', 2);
+    my ($one, $two, $three) = devices('moved', 3);
     my $b = $sessions[0];
     my $operator = $s->psql;
     my ($id, $n) = (0, 0);
@@ -145,6 +170,7 @@ subtest 'an operator changes the rows that a device waits for' => sub {
         [$one, sub { call('status', 'deployment_base', $one, $id, 0) }, @read],
         [$one, sub { feedback($one, $id, 'proceeding', 'none') }, @runs],
         [$one, sub { feedback($one, $id, 'closed', 'success') }, @done],
+        [$three, sub { starts(1000, $three) }, @started],
         [$two, sub { start($two) }, @started],
         [$two, sub { batch([$two, $id]) }, @read],
         [$two, sub { batch([$two, $id, 'proceeding', 'none']) }, @runs],
@@ -177,6 +203,7 @@ subtest 'an operator changes the rows that a device waits for' => sub {
             "name $n " . ($starts ? 86400 : $n),
             'which keep what the operator did');
     }
+    finish('moved');
     $operator->quit;
 };
 
@@ -226,6 +253,81 @@ subtest 'a batch takes its locks in its own order' => sub {
         'success'] } $first, $waits, $last))], [(200) x 3],
         'all end at once');
     $other->quit;
+};
+
+
+# Starts have their tenant's lock before any device's.
+subtest 'so do starts' => sub {
+    rollout('line');
+    my ($holder, $first, $waits, $refused, $last) = devices('line', 5);
+    my ($b, $c) = @sessions;
+    my $other = $s->psql;
+    $s->sql("update goosebit.device set blocked = true"
+        . " where controller_id = '$refused'");
+    my $locked = sub { $s->value("select count(*) from (select from
+        goosebit.device where controller_id = '$_[0]'
+        for update skip locked) x") == 0 };
+
+    $c->query('begin');
+    is($c->query(start($holder)), 'deploymentBase', 'one who has the lock');
+    $b->send(starts(1000, $first, $refused));
+    ok($b->blocked($s), 'they wait for it');
+    ok(!$locked->($first), 'with none locked');
+    $c->query('commit');
+    is_deeply([split /\n/, $b->result], ['deploymentBase', 401],
+        'who may starts');
+
+    $other->query('begin');
+    $other->query("select from goosebit.device
+        where controller_id = '$waits' for update");
+    $b->send(starts(1000, $first, $refused, $waits, $last));
+    ok($b->blocked($s), 'they wait for a device');
+    ok($locked->($first), 'the one before is locked');
+    ok(!$locked->($_), 'not the one after, nor who is not let in')
+        for $refused, $last;
+    $c->send(start($holder));
+    ok($c->blocked($s), 'nobody else starts');
+    $other->query('commit');
+    is_deeply([split /\n/, $b->result], ['deploymentBase', 401,
+        ('deploymentBase') x 2], 'all others go on');
+    $c->result;
+    $s->sql("update goosebit.device set blocked = false"
+        . " where controller_id = '$refused'");
+    finish('line');
+    $other->quit;
+};
+
+
+# What others have done by the time that its turn comes counts.
+subtest 'starts judge devices as they are when it is their turn' => sub {
+    rollout('late');
+    my ($waits, $fails, $blocked, $pinned, $last) = devices('late', 5);
+    my ($b, $c) = @sessions;
+    my $operator = $s->psql;
+    $b->query(start($fails));
+    my $id = open_action($fails);
+
+    $operator->query('begin');
+    $operator->query("select from goosebit.device
+        where controller_id = '$waits' for update");
+    $b->send(starts(1000, $waits, $fails, $blocked, $pinned, $last));
+    ok($b->blocked($s), 'they wait');
+    is($c->query(feedback($fails, $id, 'closed', 'failure')), 200,
+        'another fails meanwhile');
+    $s->sql("update goosebit.device set blocked = true
+        where controller_id = '$blocked'");
+    $s->sql("update goosebit.device set mode = 'pinned'
+        where controller_id = '$pinned'");
+    $operator->query('commit');
+    is_deeply([split /\n/, $b->result],
+        ['deploymentBase', 200, 401, 200, 'deploymentBase'],
+        'it is held, who is blocked refused, and who is pinned left alone');
+    is($s->value("select string_agg(d.controller_id, ' ' order by d.id)
+        from goosebit.action a join goosebit.device d on d.id = a.device_id
+        where d.feed = 'late' and a.ended_at is null"), "$waits $last",
+        'two are started');
+    finish('late');
+    $operator->quit;
 };
 
 
@@ -366,6 +468,29 @@ sub ids {
 }
 
 
+# Sixteen sessions that start all of them in threes, and those in each other's
+# way: of the rollout's bound, then of the tenant's.
+subtest 'starts of many leave a bound of five exact' => sub {
+    for my $case (['five', 5, 1000], ['free', undef, 5]) {
+        my ($feed, $most, $bound) = @$case;
+        rollout($feed, $most);
+        my @devices = devices($feed, 24);
+        my $open = "select count(*) from goosebit.action
+            where ended_at is null";
+        my $before = $s->value($open);
+        $bound += $before if !$most;
+        for my $round (1 .. 4) {
+            my @links = map { split /\n/ } together(map {
+                starts($bound, @devices[map { $_ % 24 } $_ .. $_ + 2])
+            } map { $_ + $round } 0 .. 15);
+            is(scalar(@links), 48, 'all are answered');
+            is($s->value($open) - $before, 5, 'five are started');
+            finish($feed);
+        }
+    }
+};
+
+
 subtest 'a rollout\'s bound of one, sixteen sessions' => sub {
     rollout('narrow', 1);
     bound_of_one(1000, devices('narrow', 16));
@@ -410,92 +535,23 @@ subtest 'batches in one order don\'t deadlock' => sub {
     }
 };
 
-# Settings of a tenant that another deletes: not a broken rule of a table.
-
-{
-    my ($first, $second) = map { $s->psql } 1 .. 2;
-    for my $call (q{tenant_set('%s', '{"auth": "off"}')},
-                  q{tenant_delete('%s', false)})
-    {
-        $s->sql("select goosebit_admin.tenant_add('gone')");
-        $first->query('begin');
-        $first->query("select goosebit_admin.tenant_delete('gone', false)");
-        $second->send("select goosebit_admin." . sprintf $call, 'gone');
-        ok($second->blocked($s), "$call: waits for who deletes it");
-        $first->query('commit');
-        like($second->result, qr/GB001: tenant "gone": not found/,
-            "$call: and finds it gone");
-    }
-}
-
-
-# Who gives something to a tenant, or uses a software, that another deletes: not
-# found, and no broken key. The one who waits is seen to wait.
-
-sub deleted_meanwhile {
-    my ($delete, $want, @calls) = @_;
-    my ($first, $second) = map { $s->psql } 1 .. 2;
-    $first->query($_) for 'begin', $delete;
-    $second->query($_) for 'begin', @calls[0 .. $#calls - 1];
-    $second->send($calls[-1]);
-    ok(wait_for(sub { $s->value('select count(*) from pg_locks
-        where not granted') == 1 }), "$calls[-1] waits");
-    $first->query('commit');
-    like($second->result, qr/\AERROR: +GB001: $want: not found$/m,
-        'and finds it gone');
-    $second->query('rollback');
-}
-
-subtest 'a tenant is deleted meanwhile' => sub {
-    my $image = '{"name": "n", "version": "1", "format": "swu", "filename": "f",'
-        . ' "size": 1, "hardware": [], "sha256": "' . 'a' x 64 . '", "sha1": "'
-        . 'a' x 40 . '", "md5": "' . 'a' x 32 . '"}';
-    for my $calls (
-        ["select goosebit_admin.device_add('gone', 'd', null, null, null, null,"
-            . " '{}')"],
-        ['select goosebit_admin.device_import_begin()',
-            "insert into pg_temp.goosebit_import (line, id) values (2, 'd')",
-            "select goosebit_admin.device_import('gone', 'f', '{id}')"],
-        ["select goosebit_admin.import_devices('gone', '[{\"id\": \"d\"}]')"],
-        ["select goosebit_admin.software_add('gone', '$image')"])
-    {
-        $s->sql("select goosebit_admin.tenant_add('gone')");
-        deleted_meanwhile("select goosebit_admin.tenant_delete('gone', true)",
-            'tenant "gone"', @$calls);
-    }
-};
-
-subtest 'a software is deleted meanwhile' => sub {
-    $s->sql("insert into goosebit.device (tenant_id, controller_id)
-        values (1, 'assigned')");
-    for my $call ("rollout_create('default', '7.0', '{}')",
-        "device_assign('default', '{assigned}', '7.0', 'soft', false)")
-    {
-        $s->sql(<<'SQL');
-insert into goosebit.software (tenant_id, name, version, version_key, format,
-    filename, size, sha256, sha1, md5)
-values (1, 'os', '7.0', goosebit.version_key('7.0'), 'swu', 'a.swu', 1,
-    repeat('a', 64), repeat('b', 40), repeat('c', 32))
-SQL
-        deleted_meanwhile("select goosebit_admin.software_delete('default',"
-            . " '{7.0}')", 'software "7.0"', "select goosebit_admin.$call");
-    }
-};
-
 
 # No foreign key would keep an action out whose device is gone.
 subtest 'a device is deleted meanwhile' => sub {
     rollout('leaving');
-    my ($device) = devices('leaving', 1);
     my ($operator, $module) = map { $s->psql } 1 .. 2;
-    $operator->query($_) for 'begin',
-        "select count(*) from goosebit_admin.device_delete('default',"
-        . " '{$device}')";
-    $module->send(call("concat_ws(' ', status, reason, link)", 'start', $device,
-                       60, 1000));
-    ok($module->blocked($s), 'its start waits');
-    $operator->query('commit');
-    is($module->result, '200 not_registered', 'and finds it unknown');
+    my ($one, $two) = devices('leaving', 2);
+    for my $case ([$one, start($one), 'none'],
+                  [$two, starts(1000, $two), 200]) {
+        my ($device, $call, $answer) = @$case;
+        $operator->query($_) for 'begin',
+            "select count(*) from goosebit_admin.device_delete('default',"
+            . " '{$device}')";
+        $module->send($call);
+        ok($module->blocked($s), 'its start waits');
+        $operator->query('commit');
+        is($module->result, $answer, 'and finds it unknown');
+    }
     is($s->value('select count(*) from goosebit.action a where not exists'
         . ' (select from goosebit.device d where d.id = a.device_id)'), 0,
         'no action is left');

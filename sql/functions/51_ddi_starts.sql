@@ -8,7 +8,7 @@
 -- would look up to see that it doesn't are started together, if there is room
 -- for all of the batch. What is not so plain goes to start(), one by one, after
 -- it, under the locks that are held by then, and so does the second of two
--- elements of one device. From two on that costs less than as many start(), and
+-- elements of one device; who is not let in, to poll(). From two on that costs less than as many start(), and
 -- half as much with eight (ci/sql-cost).
 --
 -- Look-ups are subqueries with OFFSET 0 for the reasons given at batch().
@@ -26,13 +26,13 @@ DECLARE
     tenants  int[];
     names    text[];
     times    int[];
-    bounds   int[];
     devices  bigint[];
     seen     tid[];         -- where they were when they were let in
     places   tid[];         -- and are, under their locks
     rooms    boolean[];
     room     boolean;
     of       int;           -- whose room
+    bound    int;
     versions text[];
     keys     text[];
     key      text;
@@ -44,12 +44,11 @@ BEGIN
     -- are let in for other reasons than most.
     SELECT pg_catalog.array_agg(t.id), pg_catalog.array_agg(t.name),
            pg_catalog.array_agg(COALESCE(t.poll_time, starts.poll_time)),
-           pg_catalog.array_agg(COALESCE(t.max_updates, starts.max_updates)),
            pg_catalog.array_agg(d.id), pg_catalog.array_agg(d.place)
-    INTO tenants, names, times, bounds, devices, seen
+    INTO tenants, names, times, devices, seen
     FROM pg_catalog.unnest(starts.device) WITH ORDINALITY AS u (device, i)
     LEFT JOIN LATERAL (
-        SELECT x.id, x.name, x.poll_time, x.max_updates,
+        SELECT x.id, x.name, x.poll_time,
                COALESCE(x.auth, starts.auth[u.i]) AS mode
         FROM goosebit.tenant x
         WHERE x.name_key = pg_catalog.lower(starts.tenant[u.i] COLLATE "C")
@@ -75,9 +74,11 @@ BEGIN
         IF devices[i] IS NOT NULL AND tenants[i] IS DISTINCT FROM of THEN
             of := tenants[i];
             room := goosebit.slot_lock(of);
-            room := bounds[i] IS NULL
-                OR bounds[i] >= n
-                   AND goosebit.slots_taken(of, bounds[i] - n + 1, NULL, NULL,
+            SELECT COALESCE(t.max_updates, starts.max_updates) INTO bound
+            FROM goosebit.tenant t WHERE t.id = of;
+            room := bound IS NULL
+                OR bound >= n
+                   AND goosebit.slots_taken(of, bound - n + 1, NULL, NULL,
                                             NULL) IS NULL;
         END IF;
         rooms[i] := room;
@@ -113,6 +114,7 @@ BEGIN
                              AND NOT r.confirm AND r.min_version IS NULL
                              AND r.maintenance_window IS NULL
                              AND a.state IS NULL
+                             AND versions[i] IS DISTINCT FROM r.version
                              AND keys[i] COLLATE "C" < r.version_key
                              AND rooms[i] AND places[i] = seen[i]
                              AND (r.max_concurrent IS NULL
@@ -170,7 +172,12 @@ BEGIN
         FROM f
     LOOP
         k := k + 1;
-        IF p.status IS NULL THEN
+        IF p.status IS NULL AND places[k] IS NULL THEN
+            -- Who was not let in, or is gone, and is let in by now would take
+            -- its locks behind others': it is told to come again for that.
+            p := goosebit_ddi.poll(tenant[k], device[k], scheme[k],
+                credential[k], auth[k], poll_time, max_updates);
+        ELSIF p.status IS NULL THEN
             p := goosebit_ddi.start(tenant[k], device[k], scheme[k],
                 credential[k], auth[k], poll_time, max_updates, held);
         END IF;

@@ -210,13 +210,15 @@ BEGIN
                                auth = t.any(NULL, NULL, 'strict')
     WHERE name = 'Other';
     UPDATE goosebit.rollout
-    SET max_concurrent = t.any(NULL, '4', '6', '9', '50')::int
+    SET max_concurrent = t.any(NULL, '4', '5', '6', '9', '50')::int
     WHERE feed = 'slow';
     UPDATE goosebit.device SET feed = 'slow'
-    WHERE n % 3 = 0 AND feed = 'plain' AND open_action_id IS NULL;
+    WHERE round.n % 3 = 0 AND feed = 'plain' AND open_action_id IS NULL;
     UPDATE goosebit.action SET created_at = now() - interval '1 hour',
         heard_at = now() - interval '1 hour';
     PERFORM t.ask_all(t.any('2', '3', '5', '8', '20')::int);
+    UPDATE t.asked SET tenant = 'acme', scheme = NULL, auth = 'off'
+    WHERE round.n % 3 = 0;
 
     BEGIN
         a := t.answers(ARRAY(SELECT p FROM t.together(bound) AS p));

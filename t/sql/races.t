@@ -23,9 +23,11 @@ SQL
 
 sub rollout {
     my ($feed, $bound) = @_;
-    return $s->value('insert into goosebit.rollout (tenant_id, software_id,'
+    my $r = $s->value('insert into goosebit.rollout (tenant_id, software_id,'
         . " feed, max_concurrent) values (1, $sw, '$feed', "
         . ($bound // 'null') . ') returning id');
+    $s->sql("select goosebit.rollout_learn(1, $r)");
+    return $r;
 }
 
 
@@ -468,26 +470,73 @@ sub ids {
 }
 
 
-# Sixteen sessions that start all of them in threes, and those in each other's
-# way: of the rollout's bound, then of the tenant's.
+# Sixteen sessions that start eighteen devices in threes, and those in each
+# other's way: of the rollout's bound, then of the tenant's.
 subtest 'starts of many leave a bound of five exact' => sub {
+    my $open = 'select count(*) from goosebit.action where ended_at is null';
     for my $case (['five', 5, 1000], ['free', undef, 5]) {
-        my ($feed, $most, $bound) = @$case;
-        rollout($feed, $most);
-        my @devices = devices($feed, 24);
-        my $open = "select count(*) from goosebit.action
-            where ended_at is null";
+        my ($name, $most, $bound) = @$case;
         my $before = $s->value($open);
         $bound += $before if !$most;
         for my $round (1 .. 4) {
+            my $feed = "$name-$round";
+            rollout($feed, $most);
+            my @devices = devices($feed, 18);
             my @links = map { split /\n/ } together(map {
-                starts($bound, @devices[map { $_ % 24 } $_ .. $_ + 2])
-            } map { $_ + $round } 0 .. 15);
+                starts($bound, @devices[$_ .. $_ + 2]) } 0 .. 15);
             is(scalar(@links), 48, 'all are answered');
             is($s->value($open) - $before, 5, 'five are started');
             finish($feed);
         }
     }
+};
+
+
+# The tenant's bound is that of the moment in which its lock is had.
+subtest 'a bound that is lowered while starts wait' => sub {
+    rollout('lowered');
+    my @devices = devices('lowered', 5);
+    my ($a, $b) = @sessions;
+    $a->query('begin');
+    is($a->query(start(shift @devices)), 'deploymentBase', 'one has the lock');
+    $b->send(starts(1000, @devices));
+    ok($b->blocked($s), 'four wait');
+    $s->sql('update goosebit.tenant set max_updates = (select count(*) + 2
+        from goosebit.action where ended_at is null) where id = 1');
+    $a->query('commit');
+    is_deeply([split /\n/, $b->result], ['deploymentBase', (200) x 3],
+        'there is room for one more');
+    $s->sql('update goosebit.tenant set max_updates = null where id = 1');
+    finish('lowered');
+};
+
+
+# It would take a lock behind another's that it has.
+subtest 'who is let in while starts wait is started the next time' => sub {
+    rollout('unblocked');
+    my ($first, $waits) = devices('unblocked', 2);
+    my ($a, $b) = @sessions;
+    my ($operator, $another) = map { $s->psql } 1 .. 2;
+    $s->sql("update goosebit.device set blocked = true
+        where controller_id = '$first'");
+    $operator->query('begin');
+    $operator->query("select from goosebit.device
+        where controller_id = '$waits' for update");
+    $a->send(starts(1000, $first, $waits)
+        =~ s/coalesce\(link, status::text\)/concat_ws(' ', status, next, link)/r);
+    ok($a->blocked($s), 'they wait');
+    $s->sql("update goosebit.device set blocked = false
+        where controller_id = '$first'");
+    $another->query('begin');
+    $another->query("select from goosebit.device
+        where controller_id = '$first' for update");
+    $operator->query('commit');
+    is_deeply([split /\n/, $a->result], ['200 start',
+        '200 started deploymentBase'], 'it is not waited for');
+    $another->query('commit');
+    is($b->query(start($first)), 'deploymentBase', 'but started then');
+    finish('unblocked');
+    $_->quit for $operator, $another;
 };
 
 

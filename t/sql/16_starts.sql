@@ -250,5 +250,13 @@ SELECT is((SELECT string_agg(DISTINCT concat_ws('|', status, reason, next,
     'all at once, where there is just the room');
 ALTER FUNCTION goosebit_ddi.start_alone RENAME TO start;
 
+UPDATE goosebit.rollout SET software_version_key = goosebit.version_key('2.1.0')
+WHERE feed = 'plain';
+SELECT t.set('d-' || n, $$sw_version = '2.0.0', open_action_id = NULL$$)
+FROM generate_series(1, 5) AS n;
+DELETE FROM goosebit.action;
+SELECT is((SELECT string_agg(DISTINCT reason, ' ') FROM t.together(5)),
+    'up_to_date', 'equal text is up to date, whatever its key once was');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -60,7 +60,8 @@ typedef enum {
  * How a call travels.  read: at once, one sync a turn, retried once on
  * another connection.  write and start: gated batches of their own class, in
  * the order of (tenant, device); starts may share the wait for the disk with
- * writes.  solo: alone in its transaction.
+ * writes.  solo: alone in its transaction, gated like a write, or where nobody
+ * reads while devices write.
  */
 typedef enum {
     NGX_HTTP_GOOSEBIT_CLASS_READ = 0,

@@ -22,6 +22,7 @@ static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_writer(
 static ngx_http_goosebit_pg_conn_t *ngx_http_goosebit_pg_reader(
     ngx_http_goosebit_pg_t *pg, ngx_http_goosebit_pg_conn_t *writer);
 static void ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg);
+static void ngx_http_goosebit_pg_send_solo(ngx_http_goosebit_pg_t *pg);
 static ngx_uint_t ngx_http_goosebit_pg_company(ngx_http_goosebit_pg_t *pg);
 static ngx_uint_t ngx_http_goosebit_pg_gathers(ngx_http_goosebit_pg_t *pg);
 static void ngx_http_goosebit_pg_send_gated(ngx_http_goosebit_pg_t *pg);
@@ -49,6 +50,7 @@ ngx_http_goosebit_pg_turn(ngx_event_t *ev)
 
     if (pg->waiting && ngx_http_goosebit_pg_connect(pg)) {
         ngx_http_goosebit_pg_send_reads(pg);
+        ngx_http_goosebit_pg_send_solo(pg);
         ngx_http_goosebit_pg_send_gated(pg);
     }
 
@@ -209,6 +211,36 @@ ngx_http_goosebit_pg_send_reads(ngx_http_goosebit_pg_t *pg)
         ngx_http_goosebit_pg_send_list(conn, list, n,
                                        NGX_HTTP_GOOSEBIT_PG_FREE);
     }
+}
+
+
+/*
+ * What a worker itself has to write each second can take some milliseconds.
+ * While devices write, it goes where nobody reads, so that they need not wait.
+ */
+
+static void
+ngx_http_goosebit_pg_send_solo(ngx_http_goosebit_pg_t *pg)
+{
+    ngx_http_goosebit_pg_conn_t   *conn, *writer;
+    ngx_http_goosebit_pg_query_t  *q;
+
+    if (ngx_queue_empty(&pg->wait[NGX_HTTP_GOOSEBIT_CLASS_SOLO])
+        || (pg->gate == NULL && ngx_http_goosebit_pg_company(pg) == 0))
+    {
+        return;
+    }
+
+    writer = ngx_http_goosebit_pg_writer(pg);
+    conn = ngx_http_goosebit_pg_reader(pg, writer);
+
+    if (conn == NULL || conn == writer || conn->busy) {
+        return;
+    }
+
+    (void) ngx_http_goosebit_pg_take(pg, NGX_HTTP_GOOSEBIT_CLASS_SOLO, &q);
+
+    ngx_http_goosebit_pg_send_list(conn, &q, 1, NGX_HTTP_GOOSEBIT_PG_FREE);
 }
 
 

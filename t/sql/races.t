@@ -1,5 +1,5 @@
-# What two sessions may do to each other: final feedback, registration and
-# the bounds of concurrency, each with real sessions of the module's role.
+# What two sessions may do to each other: final feedback, batches and the bounds
+# of concurrency, each with real sessions of the module's role.
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
@@ -55,18 +55,27 @@ sub start {
 }
 
 
-# The same of many.
+sub array {
+    my ($type, @values) = @_;
+    return 'array[' . join(', ', map { $_ // 'null' } @values) . "]::${type}[]";
+}
+
+
+# The five of many.
+sub who {
+    my @devices = @_;
+    return join ', ', array('text', map { "'default'" } @devices),
+        array('text', map { "'$_'" } @devices),
+        array('text', map { undef } @devices),
+        array('bytea', map { undef } @devices),
+        array('text', map { "'off'" } @devices);
+}
+
+
 sub starts {
     my ($bound, @devices) = @_;
-    my $array = sub { my ($type, @values) = @_;
-        return 'array[' . join(', ', map { $_ // 'null' } @values)
-            . "]::${type}[]" };
-    return "select coalesce(link, status::text) from goosebit_ddi.starts("
-        . join(', ', $array->('text', map { "'default'" } @devices),
-            $array->('text', map { "'$_'" } @devices),
-            $array->('text', map { undef } @devices),
-            $array->('bytea', map { undef } @devices),
-            $array->('text', map { "'off'" } @devices), 60, $bound) . ')';
+    return 'select coalesce(link, status::text) from goosebit_ddi.starts('
+        . who(@devices) . ", 60, $bound)";
 }
 
 
@@ -81,22 +90,16 @@ sub feedback {
 # FINISHED], without the last two to read, without an ID to be locked alone.
 sub batch {
     my @of = @_;
-    my $array = sub { my ($type, @values) = @_;
-        return 'array[' . join(', ', map { $_ // 'null' } @values)
-            . "]::${type}[]" };
     my $text = sub { my ($i) = @_;
-        return $array->('text', map { defined $_->[$i] ? "'$_->[$i]'" : undef }
+        return array('text', map { defined $_->[$i] ? "'$_->[$i]'" : undef }
             @of) };
 
     return 'select status from goosebit_ddi.batch(' . join(', ',
-        $array->('text', map { "'default'" } @of), $text->(0),
-        $array->('text', map { undef } @of),
-        $array->('bytea', map { undef } @of),
-        $array->('text', map { "'off'" } @of),
-        $array->('text', map { defined $_->[2] ? "'deployment'" : undef } @of),
-        $array->('int', map { $_->[1] } @of), $text->(2), $text->(3),
-        ($array->('int', map { undef } @of)) x 2, "'{}'",
-        $array->('int', map { 0 } 0 .. @of), $array->('int', map { undef } @of))
+        who(map { $_->[0] } @of),
+        array('text', map { defined $_->[2] ? "'deployment'" : undef } @of),
+        array('int', map { $_->[1] } @of), $text->(2), $text->(3),
+        (array('int', map { undef } @of)) x 2, "'{}'",
+        array('int', map { 0 } 0 .. @of), array('int', map { undef } @of))
         . ')';
 }
 
@@ -115,6 +118,14 @@ sub finish {
         split ' ', $s->value("select coalesce(string_agg(controller_id, ' '),
             '') from goosebit.device
             where feed = '$feed' and open_action_id is not null"));
+}
+
+
+# Whether somebody has the row of this device.
+sub locked {
+    my ($device) = @_;
+    return $s->value("select count(*) from (select from goosebit.device
+        where controller_id = '$device' for update skip locked) x") == 0;
 }
 
 
@@ -224,9 +235,6 @@ subtest 'a batch takes its locks in its own order' => sub {
     }
     $s->sql("update goosebit.device set blocked = true"
         . " where controller_id = '$last'");
-    my $locked = sub { $s->value("select count(*) from (select from
-        goosebit.device where controller_id = '$_[0]'
-        for update skip locked) x") == 0 };
 
     for my $of ([[$first], [$last, 11], [$waits, $id{$waits}, 'proceeding',
                  'none']], [[$first, $id{$first}], [$waits]]) {
@@ -235,8 +243,8 @@ subtest 'a batch takes its locks in its own order' => sub {
             where controller_id = '$waits' for update");
         $b->send(batch(@$of));
         ok($b->blocked($s), 'the batch waits');
-        ok($locked->($first), 'the one before is locked');
-        ok(!$locked->($last), 'the one who is not let in is not');
+        ok(locked($first), 'the one before is locked');
+        ok(!locked($last), 'the one who is not let in is not');
         $other->query('commit');
         ok($b->result, 'and goes on');
 
@@ -245,7 +253,7 @@ subtest 'a batch takes its locks in its own order' => sub {
             where controller_id = '$waits' for update");
         $b->send(batch(reverse @$of));
         ok($b->blocked($s), 'the other way round it waits, too');
-        ok(!$locked->($first), 'with none locked');
+        ok(!locked($first), 'with none locked');
         $other->query('commit');
         ok($b->result, 'and goes on');
     }
@@ -266,15 +274,12 @@ subtest 'so do starts' => sub {
     my $other = $s->psql;
     $s->sql("update goosebit.device set blocked = true"
         . " where controller_id = '$refused'");
-    my $locked = sub { $s->value("select count(*) from (select from
-        goosebit.device where controller_id = '$_[0]'
-        for update skip locked) x") == 0 };
 
     $c->query('begin');
     is($c->query(start($holder)), 'deploymentBase', 'one who has the lock');
     $b->send(starts(1000, $first, $refused));
     ok($b->blocked($s), 'they wait for it');
-    ok(!$locked->($first), 'with none locked');
+    ok(!locked($first), 'with none locked');
     $c->query('commit');
     is_deeply([split /\n/, $b->result], ['deploymentBase', 401],
         'who may starts');
@@ -284,8 +289,8 @@ subtest 'so do starts' => sub {
         where controller_id = '$waits' for update");
     $b->send(starts(1000, $first, $refused, $waits, $last));
     ok($b->blocked($s), 'they wait for a device');
-    ok($locked->($first), 'the one before is locked');
-    ok(!$locked->($_), 'not the one after, nor who is not let in')
+    ok(locked($first), 'the one before is locked');
+    ok(!locked($_), 'not the one after, nor who is not let in')
         for $refused, $last;
     $c->send(start($holder));
     ok($c->blocked($s), 'nobody else starts');
@@ -383,53 +388,6 @@ subtest 'sixteen finals of sixteen devices, each sent twice' => sub {
     is_deeply([together(reverse @final)], [(200) x 16], 'again');
     is($s->value("select success from goosebit.rollout_counts(1, array[$r])"), 16,
         'none lost, none counted twice');
-};
-
-
-subtest 'sixteen sessions register one new device' => sub {
-    my $register = call('status', 'register', 'new-one', 60, 1000);
-    my ($first, @rest) = @sessions;
-
-    $first->query('begin');
-    is($first->query($register), 200, 'the first');
-    $_->send($register) for @rest;
-    is(scalar(grep { $_->blocked($s) } @rest), 15, 'the others wait for it');
-    $first->query('commit');
-    is_deeply([map { $_->result } @rest], [(200) x 15], 'and are answered');
-    is($s->value("select count(*) from goosebit.device"
-        . " where controller_id = 'new-one'"), 1, 'one device');
-
-    is_deeply([together(map { call('status', 'config_data', 'new-one',
-        "'merge'", "'{hw_model,hw_revision}'", "'{novel,r$_}'") } 1 .. 16)],
-        [(200) x 16], 'its new hardware, sixteen times');
-    is($s->value("select state from goosebit.device"
-        . " where controller_id = 'new-one'"), 'registered', 'is registered');
-
-    my @all = map { call('status', 'register', "crowd-$_", 60, 1000) } 1 .. 16;
-    is_deeply([together(@all)], [(200) x 16], 'sixteen new devices');
-    is_deeply([together(map { call('status', 'config_data', "crowd-$_",
-        "'merge'", "'{hw_model}'", "'{fresh}'") } 1 .. 16)], [(200) x 16],
-        'of one new hardware');
-    is($s->value("select count(*) from goosebit.device"
-        . " where hw_model = 'fresh'"), 16, 'all have it');
-};
-
-
-subtest 'setup: one first token' => sub {
-    my ($first, @rest) = @sessions;
-    my @claims = map { "select status from goosebit_ddi.register('default',"
-        . " 'claimed', 'target', sha256('$_'), 'setup', 60, 1000)" } 1 .. 16;
-
-    $s->sql('insert into goosebit.device (tenant_id, controller_id)'
-        . " values (1, 'claimed')");
-    $first->query('begin');
-    is($first->query($claims[0]), 200, 'the first');
-    $rest[$_]->send($claims[$_ + 1]) for 0 .. $#rest;
-    is(scalar(grep { $_->blocked($s) } @rest), 15, 'the others wait for it');
-    $first->query('commit');
-    is_deeply([map { $_->result } @rest], [(401) x 15], 'and are refused');
-    is($s->value("select token = sha256('1') from goosebit.device"
-        . " where controller_id = 'claimed'"), 't', 'its token stays');
 };
 
 

@@ -4,12 +4,12 @@
 -- the same order. The arrays are start()'s parameters; the others are the
 -- caller's for all.
 --
--- Those of a rollout for whom nothing speaks against an update but what decide()
--- would look up to see that it doesn't are started together, if there is room
--- for all of the batch. What is not so plain goes to start(), one by one, after
+-- Whom a running rollout makes due without a condition of its own, such as a
+-- window or a least version, is started together with the others of the kind, if
+-- there is room for all of the batch. The others go to start(), one by one, after
 -- it, under the locks that are held by then, and so does the second of two
--- elements of one device; who is not let in, to poll(). From two on that costs less than as many start(), and
--- half as much with eight (ci/sql-cost).
+-- elements of one device; who is not let in goes to poll(). From two on it costs
+-- less than as many start(), with eight less than half (ci/sql-cost).
 --
 -- Look-ups are subqueries with OFFSET 0 for the reasons given at batch().
 CREATE FUNCTION goosebit_ddi.starts(tenant text[], device text[], scheme text[],
